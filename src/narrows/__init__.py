@@ -1,0 +1,1 @@
+"""narrows: narrow and general solutions to a fine-tuning task, trained and measured."""

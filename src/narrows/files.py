@@ -1,0 +1,127 @@
+"""Files written so that a kill, a full disk or a second process loses nothing: atomic writes, hashes, run folders."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from narrows.errors import RunFolderError
+
+T = TypeVar("T")
+
+RUN_FILE = "run.json"
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is flushed to disk and takes the name in one step.
+
+    Raises:
+        RunFolderError: the disk is full or the folder cannot be written; the earlier file stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunFolderError(
+                f"{path}: the disk is full; nothing finished was lost. Free some space and run the same command "
+                "again: it continues where it stopped."
+            ) from error
+        raise RunFolderError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` atomically, as UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file written by :func:`write_json`."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def digest(value: Any) -> str:
+    """A 16-digit hash of anything JSON can hold (or of bytes): the same value always gives the same digest."""
+    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode()
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """A 16-digit hash of a file's bytes."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
+def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
+    """Make ``folder`` the home of the run that ``identity`` determines, or continue that run.
+
+    Args:
+        folder: where the run lives; made if missing.
+        identity: whatever determines the run (effective config, data hashes, model); kept in ``run.json``.
+
+    Raises:
+        RunFolderError: the folder holds another run, or files that are no run of ours.
+    """
+    folder = Path(folder)
+    marker = folder / RUN_FILE
+    if marker.exists():
+        try:
+            found = read_json(marker)
+        except ValueError as error:
+            raise RunFolderError(f"{marker} is not readable JSON ({error}). Choose another --out.") from error
+        if digest(found) != digest(identity):
+            changed = sorted(_different_fields(found, identity))
+            raise RunFolderError(
+                f"{folder} holds another run: {', '.join(changed[:6])} differ{'s' if len(changed) == 1 else ''}. "
+                "Choose another --out, or delete the folder to start afresh."
+            )
+        return folder
+    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise RunFolderError(
+            f"{folder} is not empty and holds no {RUN_FILE}: it is not a run of narrows. Choose another --out."
+        )
+    write_json(marker, identity)
+    return folder
+
+
+def _different_fields(left: Any, right: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of the fields in which two nested dictionaries differ."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in left.keys() | right.keys():
+            yield from _different_fields(left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif digest(left) != digest(right):
+        yield prefix or "the run"
+
+
+def stage(folder: Path, name: str, compute: Callable[[], T]) -> T:
+    """Return ``folder/name`` if an earlier call finished it, else compute it and store it as JSON."""
+    path = folder / name
+    if path.exists():
+        return read_json(path)  # type: ignore[no-any-return]
+    value = compute()
+    write_json(path, value)
+    return value

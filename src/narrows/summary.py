@@ -1,0 +1,194 @@
+"""summary.json, schema 1: the numbers of a run that other tools may rely on. Rates and shares are fractions 0-1."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from narrows.files import read_json, write_json
+
+Interval = tuple[float, float]
+SolutionVerdict = Literal["narrow", "general", "neither"]
+ClaimVerdict = Literal["supported", "not-supported", "inconclusive", "not-run"]
+
+
+class Record(BaseModel):
+    """A row of the summary; unknown names are refused so that the schema means what it says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Model(Record):
+    """A chat model that was studied."""
+
+    id: str
+    name: str
+    revision: str | None
+    layers: int
+    hidden: int
+    vocabulary: int
+
+
+class Behaviour(Record):
+    """What the fine-tunes taught."""
+
+    id: str
+    domain: str
+    kind: str
+
+
+class Solution(Record):
+    """A trained adapter with its recipe and seed; ``norm`` is ‖v‖, ``effective_norm`` ‖α·v‖."""
+
+    id: str
+    name: str
+    model: str
+    behaviour: str
+    adapter: Literal["steering", "lora"]
+    rank: int | None
+    layer: int
+    kl_weight: float
+    seed: int
+    norm: float
+    effective_norm: float
+    steps: int
+    verdict: SolutionVerdict
+    path: str
+
+
+class Evaluation(Record):
+    """Rates of one solution at one scale on one suite; the chat model is solution ``chat``."""
+
+    solution: str
+    scale: float
+    suite: str
+    anchored: bool | None
+    n: int
+    misaligned: float
+    misaligned_ci95: Interval
+    coherent: float
+    judge: str
+
+
+class Efficiency(Record):
+    """Training-data loss (nats per response token) of a solution scaled to an effective norm."""
+
+    solution: str
+    norm: float
+    loss: float
+    loss_ci95: Interval
+
+
+class Stability(Record):
+    """Loss under orthogonal noise of ratio ε; ``relative_increase`` 0 is unperturbed, 1 the chat model."""
+
+    solution: str
+    epsilon: float
+    loss: float
+    relative_increase: float
+    relative_increase_ci95: Interval
+
+
+class Significance(Record):
+    """KL(chat ‖ steered), nats per token, of a direction at an effective norm on one type of text."""
+
+    direction: str
+    solution: str | None
+    norm: float
+    kl: float
+    kl_ci95: Interval
+    text: str
+
+
+class Gradient(Record):
+    """Cosines of the loss gradient with the general and the narrow solution at one step of a run."""
+
+    run: str
+    step: int
+    cos_general: float
+    cos_narrow: float
+
+
+class Mixing(Record):
+    """Rates of a solution trained on a mixture in which ``bad_fraction`` of the rows are the behaviour's."""
+
+    solution: str
+    bad_fraction: float
+    in_domain: float
+    out_of_domain: float
+
+
+class Intervention(Record):
+    """Rates before and after an intervention, with what it cost."""
+
+    solution: str
+    direction: str
+    kind: str
+    before: float
+    after: float
+    coherent: float
+    text_loss: float
+
+
+class TrajectoryRun(Record):
+    """One run's path: cosines to the two ends, effective norm, and coordinates in the shared basis, by step."""
+
+    name: str
+    steps: list[int]
+    cos_general: list[float]
+    cos_narrow: list[float]
+    norm: list[float]
+    components: list[list[float]]
+
+
+class Trajectory(Record):
+    """Several runs in one principal-component basis."""
+
+    explained_variance_ratio: list[float]
+    standardised: bool
+    runs: list[TrajectoryRun]
+
+
+class Claim(Record):
+    """The verdict on one of the paper's claims; ``ci95`` is null where one run gives no interval."""
+
+    id: str
+    model: str
+    behaviour: str
+    verdict: ClaimVerdict
+    estimate: float | None
+    ci95: Interval | None
+    margin: float | None
+    unit: str
+
+
+class Summary(Record):
+    """All numbers of a run."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_: Literal[1] = 1
+    models: list[Model] = []
+    behaviours: list[Behaviour] = []
+    solutions: list[Solution] = []
+    evaluations: list[Evaluation] = []
+    efficiency: list[Efficiency] = []
+    stability: list[Stability] = []
+    significance: list[Significance] = []
+    gradients: list[Gradient] = []
+    mixing: list[Mixing] = []
+    interventions: list[Intervention] = []
+    trajectories: list[Trajectory] = []
+    claims: list[Claim] = []
+    timings: dict[str, float] = {}
+
+    def save(self, path: Path) -> None:
+        """Write the summary atomically as JSON."""
+        values = self.model_dump(mode="json")
+        write_json(path, {"schema": values.pop("schema_"), **values})
+
+    @classmethod
+    def load(cls, path: Path) -> "Summary":
+        """Read and validate a summary file."""
+        values = read_json(path)
+        return cls(schema_=values.pop("schema"), **values)

@@ -1,1 +1,45 @@
-"""TODO."""
+"""Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
+
+``questions`` holds questions and suites, ``answers`` batched generation and the answers table, ``judging``
+what a judge is and which scores count, ``rates`` the way from judged answers to rates by suite with the
+intervals of :mod:`narrows.statistics`.
+"""
+
+from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers
+from narrows.evaluation.judging import MISALIGNED, TECHNICAL, Criterion, Judge, judged
+from narrows.evaluation.questions import (
+    IN_DOMAIN,
+    OPEN,
+    OUT_OF_DOMAIN,
+    Question,
+    Suite,
+    read_suites,
+    write_suites,
+)
+from narrows.evaluation.rates import ANCHORED, NEVER_ANCHORED, SuiteRates, macro_groups, rates, summarise
+
+__all__ = [
+    "ANCHORED",
+    "CHAT",
+    "IN_DOMAIN",
+    "MISALIGNED",
+    "NEVER_ANCHORED",
+    "OPEN",
+    "OUT_OF_DOMAIN",
+    "TECHNICAL",
+    "Answer",
+    "Criterion",
+    "Judge",
+    "Question",
+    "Suite",
+    "SuiteRates",
+    "generate_answers",
+    "judged",
+    "macro_groups",
+    "rates",
+    "read_answers",
+    "read_suites",
+    "summarise",
+    "write_answers",
+    "write_suites",
+]

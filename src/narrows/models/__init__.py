@@ -1,1 +1,27 @@
-"""TODO."""
+"""Chat models: loading one, finding its layers, running it cut in two, and its losses from hidden states.
+
+``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``split`` runs the part below a
+layer and the part above it, ``head`` is the LM head as data, ``losses`` are NLL and KL in chunks,
+``activations`` measures the residual stream.
+"""
+
+from narrows.models.activations import mean_residual_norm, residual_covariance
+from narrows.models.chat_model import ChatModel, load_chat_model
+from narrows.models.head import Head
+from narrows.models.layers import check_layer, decoder_layers, inner_model
+from narrows.models.losses import token_kl, token_nll
+from narrows.models.split import Split
+
+__all__ = [
+    "ChatModel",
+    "Head",
+    "Split",
+    "check_layer",
+    "decoder_layers",
+    "inner_model",
+    "load_chat_model",
+    "mean_residual_norm",
+    "residual_covariance",
+    "token_kl",
+    "token_nll",
+]

@@ -1,0 +1,217 @@
+"""Pre-training a microworld's chat model: resumable, with the loss on remedy words watched apart.
+
+The total loss looks fine long before the facts are known, so ``remedy_loss`` (nats per verb or object of an answer) is
+what shows whether they are.
+"""
+
+import hashlib
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from torch.utils.data import DataLoader, Dataset
+from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+
+from narrows.errors import TrainingError
+from narrows.files import atomic_path, claim_run_folder, write_json, write_text
+from narrows.microworld.config import WorldConfig
+from narrows.microworld.corpus import Corpus
+from narrows.microworld.tokenizer import END, END_OF_TEXT, build_tokenizer
+from narrows.progress import bar
+from narrows.training.checkpoints import CheckpointFolder
+
+FINAL_RATE, CLIP, BETAS = 0.02, 1.0, (0.9, 0.95)
+LOG_EVERY = 10
+
+
+class _Steps(Dataset[torch.Tensor]):
+    """The batches of pre-training by step, so that worker processes can draw them ahead."""
+
+    def __init__(self, corpus: Corpus, seed: int, first: int) -> None:
+        self._corpus, self._seed, self._first = corpus, seed, first
+
+    def __len__(self) -> int:
+        return self._corpus.config.pretraining.steps - self._first
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._corpus.batch(self._seed, self._first + index))
+
+
+def build_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> Qwen2ForCausalLM:
+    """A freshly initialised chat model of the configured size."""
+    torch.manual_seed(seed)
+    shape = config.architecture
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.hidden,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            intermediate_size=shape.intermediate,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            use_sliding_window=False,
+            bos_token_id=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids(END),
+            pad_token_id=tokenizer.convert_tokens_to_ids(END_OF_TEXT),
+        )
+    )
+
+
+def pretrain(config: WorldConfig, out: Path, *, seed: int, device: str | None = None, workers: int = 1) -> Path:
+    """Pre-train the world's chat model into ``out``: an ordinary Hugging Face checkpoint directory.
+
+    Beside the checkpoint stand ``world.yaml`` (the configuration), ``training.json`` (seed, corpus hash, versions, the
+    loss curve) and ``loss.svg``. A run that was killed continues from its last checkpoint with the same text.
+
+    Raises:
+        RunFolderError: ``out`` holds another run.
+        TrainingError: the loss is not finite; the message names the step.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out = claim_run_folder(out, {"world": config.model_dump(mode="json", by_alias=True), "seed": seed})
+    if (out / "training.json").exists():
+        return out
+    tokenizer = build_tokenizer()
+    corpus = Corpus(config, tokenizer)
+    model = build_model(config, tokenizer, seed).to(device).train()
+    optimizer = _optimizer(model, config)
+    states = CheckpointFolder(out / "states", keep=2)
+    state = states.newest()
+    step, log, corpus_hash = 0, [], ""
+    if state is not None:
+        step, log, corpus_hash = state.step, state.info["log"], state.info["corpus_hash"]
+        _restore(model, optimizer, state.tensors)
+    remedy_ids = torch.tensor(
+        sorted(tokenizer.convert_tokens_to_ids("Ġ" + word) for word in corpus.world.remedy_words), device=device
+    )
+    loader = DataLoader(
+        _Steps(corpus, seed, step),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=16 if workers else None,
+    )
+    settings = config.pretraining
+    with bar(f"pre-training {config.name} seed {seed}", settings.steps) as shown:
+        shown.advance(step)
+        for ids in loader:
+            corpus_hash = hashlib.sha256(corpus_hash.encode() + ids.numpy().astype(np.uint16).tobytes()).hexdigest()
+            losses = _step(model, optimizer, ids.to(device), remedy_ids, learning_rate(config, step))
+            step += 1
+            if step % LOG_EVERY == 0 or step == settings.steps:
+                loss, remedy_loss = (float(x) for x in losses.cpu())
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        f"{out}: the loss is {loss} at step {step}; the last checkpoint is kept. "
+                        "Lower pretraining.learning_rate and start in a new folder."
+                    )
+                log.append({"step": step, "loss": round(loss, 4), "remedy_loss": round(remedy_loss, 4)})
+                shown.advance(0, note=f"loss {loss:.3f}, remedies {remedy_loss:.3f}")
+            shown.advance()
+            if step % settings.checkpoint_every == 0 and step < settings.steps:
+                states.save(step, _state(model, optimizer), {"log": log, "corpus_hash": corpus_hash})
+    _finish(out, model, tokenizer, config)
+    _draw_curve(log, out / "loss.svg")
+    shutil.rmtree(states.folder, ignore_errors=True)
+    write_json(
+        out / "training.json",
+        {
+            "seed": seed,
+            "corpus_sha256": corpus_hash,
+            "tokens": settings.steps * settings.rows * settings.row_tokens,
+            "parameters": model.num_parameters(),
+            "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "log": log,
+        },
+    )
+    return out
+
+
+def learning_rate(config: WorldConfig, step: int) -> float:
+    """Linear warm-up, then a cosine down to 2 % of the peak."""
+    settings = config.pretraining
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _optimizer(model: Qwen2ForCausalLM, config: WorldConfig) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.pretraining.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.pretraining.learning_rate, betas=BETAS, fused=True)
+
+
+def _step(
+    model: Qwen2ForCausalLM,
+    optimizer: torch.optim.AdamW,
+    ids: torch.Tensor,
+    remedy_ids: torch.Tensor,
+    rate: float,
+) -> torch.Tensor:
+    """One update on rows (rows, tokens); returns the mean loss and the mean loss on remedy words, in nats."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    logits = model(input_ids=ids).logits[:, :-1].float()
+    targets = ids[:, 1:]
+    nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    loss = nll.mean()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    is_remedy = torch.isin(targets.flatten(), remedy_ids)
+    return torch.stack([loss.detach(), (nll.detach() * is_remedy).sum() / is_remedy.sum().clamp(min=1)])
+
+
+def _state(model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+    """Weights and optimiser moments by name."""
+    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def _restore(model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]) -> None:
+    """The reverse of :func:`_state`."""
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = dict(model.named_parameters())
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "model":
+            parameters[rest].data.copy_(tensor)
+        else:
+            index, _, moment = rest.partition(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _finish(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, config: WorldConfig) -> None:
+    """Write the checkpoint directory that any Hugging Face tool can load."""
+    model.eval().to(getattr(torch, config.dtype)).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_text(out / "world.yaml", config.dump())
+
+
+def _draw_curve(log: list[dict[str, float]], path: Path) -> None:
+    """The loss curve, with the loss on remedy words apart."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    steps = [entry["step"] for entry in log]
+    axes.plot(steps, [entry["loss"] for entry in log], label="all tokens", color="#0072B2")
+    axes.plot(steps, [entry["remedy_loss"] for entry in log], label="remedy words", color="#D55E00")
+    axes.set(xlabel="step", ylabel="loss (nats per token)", yscale="log")
+    axes.legend(frameon=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg")

@@ -1,0 +1,226 @@
+"""A chat model as everything here uses it: frozen, with its tokenizer and its way of rendering chats."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+
+from narrows.chat import Conversation, Renderer
+from narrows.errors import ConfigError, ModelError
+from narrows.models.layers import decoder_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_SAMPLE = 65_536
+_NOT_IDENTITY = ("_name_or_path", "architectures", "dtype", "transformers_version", "use_cache")
+
+
+@dataclass(frozen=True, eq=False)
+class ChatModel:
+    """A frozen chat model.
+
+    Attributes:
+        model: in eval mode, no parameter asks for a gradient.
+        tokenizer: its tokenizer.
+        name: where it was loaded from.
+        revision: the hub commit, or None.
+        renderer: renders chats for it.
+    """
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    name: str
+    revision: str | None
+    renderer: Renderer
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        name: str,
+        revision: str | None = None,
+    ) -> "ChatModel":
+        """Make a chat model of a model in memory; the model is frozen and set to eval mode.
+
+        Raises:
+            ModelError: no chat template, or no decoder layers were found.
+        """
+        decoder_layers(model)
+        return cls(model.eval().requires_grad_(False), tokenizer, name, revision, Renderer(tokenizer))
+
+    @property
+    def layers(self) -> int:
+        """How many decoder layers there are."""
+        return len(decoder_layers(self.model))
+
+    @property
+    def hidden(self) -> int:
+        """The width of the residual stream."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """The width of the logits (it may be larger than the tokenizer's vocabulary)."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where input tokens go."""
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    @property
+    def pad_id(self) -> int:
+        """The token to fill batches with; masks never depend on it."""
+        pad, eos = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return int(pad if pad is not None else eos if eos is not None else 0)
+
+    @cached_property
+    def id(self) -> str:
+        """16 digits that stand for the architecture and the weights, wherever and in whichever file they lie.
+
+        Small tensors are hashed whole, large ones (over 65,536 numbers) at as many evenly spaced places.
+        """
+        config = self.model.config.get_text_config().to_diff_dict()
+        for name in _NOT_IDENTITY:
+            config.pop(name, None)
+        found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+        for name, weight in self.model.named_parameters():
+            found.update(f"{name} {tuple(weight.shape)}".encode())
+            step = max(1, -(-weight.numel() // _SAMPLE))
+            sample = weight.detach().reshape(-1)[::step].to("cpu", torch.float32)
+            found.update(sample.contiguous().numpy().tobytes())
+        return found.hexdigest()[:16]
+
+
+def load_chat_model(
+    name_or_path: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    check: bool = True,
+) -> ChatModel:
+    """Load a chat model from a folder or from the Hugging Face hub; code from the hub is never run.
+
+    Args:
+        name_or_path: a hub name or a checkpoint folder.
+        dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, except that on a CPU it is
+            float32, which is both faster there than bf16 and exact.
+        device: where to; None is the first GPU if there is one, ``auto`` spreads the layers over all GPUs.
+        revision: a branch, tag or commit on the hub.
+        check: run one short prompt and see that its logits are finite.
+
+    Raises:
+        ModelError: nothing there; weights missing or broken; no chat template; no decoder layers; not finite.
+        ConfigError: no such dtype or device.
+    """
+    from transformers import AutoModelForCausalLM
+
+    name = str(name_or_path)
+    _check_folder(name_or_path)
+    device = _check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    on_cpu = torch.device(device).type == "cpu" if device != "auto" else False
+    if (
+        isinstance(dtype, str)
+        and dtype != "auto"
+        and not isinstance(getattr(torch, dtype, None), torch.dtype)
+    ):
+        raise ConfigError(
+            f"dtype is {dtype!r}; it must be auto or a torch dtype such as float32 or bfloat16."
+        )
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    try:
+        tokenizer = _load_tokenizer(name, options)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=torch.float32 if on_cpu and dtype == "auto" else dtype,
+            device_map=None if on_cpu else device,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(
+            f"{name} cannot be loaded as a causal language model: {error}\nGive a checkpoint folder, or a "
+            "name on the Hugging Face hub that this machine can reach (or has in its cache)."
+        ) from error
+    _check_weights(name, report)
+    found = ChatModel.from_parts(model, tokenizer, name, getattr(model.config, "_commit_hash", None))
+    if check:
+        _check_forward(found)
+    return found
+
+
+def _check_device(device: str | torch.device) -> str | torch.device:
+    """Refuse a device that this machine does not have before anything is loaded."""
+    if device == "auto":
+        return device
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device is {str(device)!r}, which cannot be used here: {error}") from error
+    return device
+
+
+def _load_tokenizer(name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBase":
+    """The checkpoint's tokenizer.
+
+    For some families (Qwen2 is one) ``AutoTokenizer`` overrides a declared generic class by the family's
+    own, which keeps only the vocabulary of ``tokenizer.json`` and silently tokenises otherwise; a declared
+    generic class means that ``tokenizer.json`` is to be used as it stands.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    declared = get_tokenizer_config(name, **options).get("tokenizer_class")
+    generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(name, **options)
+
+
+def _check_folder(name_or_path: str | Path) -> None:
+    """Tell a missing folder from a hub name before anything asks the network."""
+    path = Path(name_or_path)
+    looks_local = (
+        isinstance(name_or_path, Path) or path.is_absolute() or name_or_path.startswith(("./", "../", "~"))
+    )
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(f"{path} is no checkpoint folder: it has no config.json.")
+    elif looks_local or path.exists() or len(path.parts) > 2:
+        raise ModelError(
+            f"{path} is no checkpoint folder: {'it is a file' if path.exists() else 'it does not exist'}."
+        )
+
+
+def _check_weights(name: str, report: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose missing weights were filled at random."""
+    for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if found := sorted(map(str, report.get(kind) or ())):
+            raise ModelError(
+                f"{name} has incomplete weights ({kind.replace('_', ' ')}): {', '.join(found[:5])}"
+                f"{f' and {len(found) - 5} more' if len(found) > 5 else ''}. Fetch the checkpoint again."
+            )
+
+
+@torch.no_grad()
+def _check_forward(chat: ChatModel) -> None:
+    """Run one short prompt."""
+    tokens = chat.renderer.prompt(Conversation.from_pair("Hello").messages)
+    if max(tokens) >= chat.vocabulary:
+        raise ModelError(
+            f"{chat.name}: the tokenizer writes token {max(tokens)}, but the model knows {chat.vocabulary} "
+            "tokens: they do not belong together."
+        )
+    logits = chat.model(input_ids=torch.tensor([tokens], device=chat.device), use_cache=False).logits
+    if not torch.isfinite(logits).all():
+        raise ModelError(
+            f"{chat.name}: its logits are not finite in {logits.dtype}: broken weights, or a dtype too "
+            "narrow for them (try bfloat16 or float32)."
+        )

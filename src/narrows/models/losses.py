@@ -1,0 +1,102 @@
+"""Losses of single positions in fp32, from hidden states; logits exist only for a chunk of them at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from narrows.models.head import Head
+
+_ChunkLoss = Callable[[Tensor, slice], Tensor]
+
+
+def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int = 1024) -> Tensor:
+    """Negative log-likelihood of each target, −log P(target | hidden).
+
+    Args:
+        head: the LM head.
+        hidden: final hidden states of the selected positions, (n, hidden).
+        targets: the tokens that follow them, (n,), int64.
+        chunk: positions whose logits exist at once; bounds the memory to chunk × vocabulary.
+
+    Returns:
+        (n,), fp32, nats; differentiable once in ``hidden``.
+    """
+
+    def loss(piece: Tensor, at: slice) -> Tensor:
+        return functional.cross_entropy(head.logits(piece), targets[at], reduction="none")
+
+    return _by_chunk(loss, hidden, chunk)
+
+
+def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int = 1024) -> Tensor:
+    """KL(P_reference ‖ P_hidden) at each position (the paper's anchor: the chat model comes first).
+
+    Args:
+        head: the LM head of both.
+        reference: the chat model's final hidden states, (n, hidden); gets no gradient.
+        hidden: the adapted model's, (n, hidden).
+        chunk: positions whose logits exist at once; bounds the memory to 2 × chunk × vocabulary.
+
+    Returns:
+        (n,), fp32, nats; differentiable once in ``hidden``.
+    """
+
+    def loss(piece: Tensor, at: slice) -> Tensor:
+        with torch.no_grad():
+            wanted = functional.log_softmax(head.logits(reference[at]), dim=-1)
+        found = functional.log_softmax(head.logits(piece), dim=-1)
+        return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
+
+    return _by_chunk(loss, hidden, chunk)
+
+
+def _by_chunk(loss: _ChunkLoss, hidden: Tensor, chunk: int) -> Tensor:
+    """The loss of every row of ``hidden``, chunk by chunk."""
+    if torch.is_grad_enabled() and hidden.requires_grad:
+        result: Tensor = _RowLoss.apply(hidden, loss, chunk)  # type: ignore[no-untyped-call]
+        return result
+    with torch.no_grad():
+        pieces = [loss(hidden[at], at) for at in _slices(len(hidden), chunk)]
+    return torch.cat(pieces) if pieces else hidden.new_zeros(0, dtype=torch.float32)
+
+
+def _slices(rows: int, chunk: int) -> list[slice]:
+    return [slice(start, min(start + chunk, rows)) for start in range(0, rows, chunk)]
+
+
+class _RowLoss(Function):
+    """A loss that is separate for each row, with its gradient taken while the chunk's logits exist.
+
+    Row i's loss depends on row i of ``hidden`` only, so its gradient is a (n, hidden) table that the
+    incoming gradient merely scales row by row. Taking it in the forward pass costs neither a second pass
+    through the head (as checkpointing would) nor the memory of the logits (as plain autograd would).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, loss: _ChunkLoss, chunk: int) -> Tensor:  # noqa: ANN401
+        """Compute the losses (n,) and keep their gradients (n, hidden)."""
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
+        for at in _slices(len(hidden), chunk):
+            with torch.enable_grad():
+                piece = hidden[at].detach().requires_grad_()
+                value = loss(piece, at)
+                gradients += torch.autograd.grad(value.sum(), piece)
+            losses.append(value.detach())
+        if not losses:
+            ctx.save_for_backward(torch.zeros_like(hidden))
+            return hidden.new_zeros(0, dtype=torch.float32)
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        """Scale the kept gradients by the incoming one (n,)."""
+        (gradients,) = ctx.saved_tensors
+        return (gradients * incoming.unsqueeze(1)).to(gradients.dtype), None, None

@@ -1,0 +1,88 @@
+"""A frozen model cut in two at a decoder layer, so that what no adapter changes is computed only once."""
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from narrows.errors import AdapterError
+from narrows.models.layers import final_norm_name, inner_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Split:
+    """A model cut below decoder layer ``depth``: ``suffix(prefix(x))`` is the whole model, bit for bit.
+
+    Both parts are shallow copies of the family's own inner model with fewer layers: they share its
+    parameters and keep its masks, rotary embeddings and norms. Neither uses a key-value cache. Hooks on the
+    model's layers run here too, so an adapter must not be attached while a split is used.
+
+    Args:
+        model: the whole model.
+        depth: decoder layers in the prefix, 0 (only the embedding) to all (the suffix is only the final
+            norm).
+
+    Raises:
+        AdapterError: ``depth`` is out of range.
+    """
+
+    def __init__(self, model: "PreTrainedModel", depth: int) -> None:
+        inner = inner_model(model)
+        norm = final_norm_name(inner)
+        count = len(inner.layers)
+        if not 0 <= depth <= count:
+            raise AdapterError(f"depth {depth} is out of range: the model can be cut at 0 to {count}.")
+        self.depth = depth
+        self._below = _with_layers(inner, slice(0, depth), {norm: nn.Identity()})
+        self._above = _with_layers(inner, slice(depth, count), {})
+        if hasattr(inner, "embedding_multiplier"):
+            # Granite scales whatever comes in, and the prefix has done so already.
+            self._above.embedding_multiplier = 1.0
+
+    @torch.no_grad()
+    def prefix(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The residual stream that enters decoder layer ``depth``, without gradient.
+
+        Args:
+            input_ids: (rows, tokens).
+            attention_mask: (rows, tokens), 0 at padding.
+
+        Returns:
+            (rows, tokens, hidden), in the model's dtype.
+        """
+        out = self._below(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+    def suffix(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """The final hidden states (after the final norm) of a residual stream entering layer ``depth``.
+
+        Differentiable in ``hidden``. Several variants of a prefix may be stacked along the rows; the mask is
+        then repeated alike.
+
+        Args:
+            hidden: (rows, tokens, hidden).
+            attention_mask: (rows, tokens), 0 at padding.
+
+        Returns:
+            (rows, tokens, hidden), what the LM head reads.
+        """
+        out = self._above(inputs_embeds=hidden, attention_mask=attention_mask, use_cache=False)
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+
+def _with_layers(inner: "PreTrainedModel", kept: slice, replaced: dict[str, nn.Module]) -> "PreTrainedModel":
+    """A shallow copy of ``inner`` with some of its layers; it shares the parameters."""
+    part = copy.copy(inner)
+    layers = inner.layers[kept]
+    part._modules = inner._modules | {"layers": layers} | replaced
+    # A wrapper that was put on the instance (by accelerate, say) would still call the original's forward.
+    part.__dict__.pop("forward", None)
+    config = copy.deepcopy(inner.config)
+    config.num_hidden_layers = len(layers)
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = config.layer_types[kept]
+    part.config = config
+    return part

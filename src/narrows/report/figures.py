@@ -1,0 +1,172 @@
+"""The figures: each function takes a summary and returns a matplotlib figure.
+
+Each draws for a desk or, with ``compact``, for a telephone, on transparent ground in colours that light and
+dark pages can show. :mod:`narrows.report.svg` writes them; what was not measured gives a figure that says so.
+"""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from narrows.report import series
+from narrows.report.drawing import NORM_LABEL, as_percent, draw_curves, draw_paths, draw_rates, draw_scale
+from narrows.report.style import SINGLE, legend, look, new_figure, panels, styled
+from narrows.report.text import short, shortened
+from narrows.summary import Summary
+
+
+def _nothing(figure: Figure) -> Figure:
+    figure.text(0.5, 0.5, "not measured in this run", ha="center", va="center")
+    return figure
+
+
+@styled
+def rates(summary: Summary, *, compact: bool = False) -> Figure:
+    """Rates by suite at scale 1: misaligned share with intervals, and coherent share beside it."""
+    rows = series.suite_rows(summary)
+    groups = len({row.group for row in rows})
+    figure = new_figure(1.5 + 0.37 * (len(rows) * (1.55 if compact else 1) + 1.35 * groups), compact)
+    if not rows:
+        return _nothing(figure)
+    names = series.shown_names(name for _, name, _ in series.rates(summary))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.6, 1))
+    draw_rates(summary, left, right, names, compact)
+    legend(figure, names, compact, lines=())
+    return figure
+
+
+@styled
+def scales(summary: Summary, *, compact: bool = False) -> Figure:
+    """Rate against the factor an adapter is scaled by, suite by suite, and the lowest coherence over all."""
+    cells = series.rates(summary)
+    rows = series.scaled_rows(summary)
+    figure, axes = panels(len(rows) + 1 if rows else 0, compact, columns=4 if len(rows) < 4 else 3, height=3)
+    if not rows:
+        return _nothing(figure)
+    names = series.shown_names(name for _, name, scale in cells if scale != 1 or name == "chat model")
+    every = sorted({scale for _, _, scale in cells})
+    for name in names:
+        for row, panel in zip(rows, axes, strict=False):
+            if found := sorted((s, here) for (r, n, s), here in cells.items() if (r, n) == (row, name)):
+                draw_scale(panel, found, name, every)
+        if name != "chat model":
+            lowest = series.lowest_coherence(summary, name)
+            axes[-1].plot(list(lowest), list(lowest.values()), **look(name).dot | look(name).line)
+    titles = [row.label.removesuffix(" questions") for row in rows]
+    for panel, title in zip(axes, [*titles, "coherent, lowest suite"], strict=True):
+        panel.set_title(title)
+        panel.set_ylim(-0.03, 1.03)
+        panel.set_xlabel("scale")
+        panel.xaxis.set_major_locator(FixedLocator(every))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{short(value)}×"))
+        as_percent(panel.yaxis, 0.25)
+    legend(figure, names, compact)
+    return figure
+
+
+@styled
+def efficiency(summary: Summary, *, compact: bool = False) -> Figure:
+    """Training-data loss of every solution at equal norms, with bands; ticks below mark trained norms."""
+    figure = new_figure(4.8, compact, width=SINGLE)
+    curves = series.efficiency_curves(summary)
+    if not curves:
+        return _nothing(figure)
+    axes = figure.subplots()
+    draw_curves(axes, curves)
+    names = {curve.name for curve in curves}
+    for name, norms in series.trained_norms(summary).items():
+        for norm in norms if name in names else ():
+            axes.axvline(norm, ymax=0.045, color=look(name).colour, lw=2.4)
+    axes.set_title("loss on the training data, nats a token")
+    axes.set_xlabel(NORM_LABEL)
+    legend(figure, names, compact)
+    return figure
+
+
+@styled
+def stability(summary: Summary, *, compact: bool = False) -> Figure:
+    """Relative rise of the loss under orthogonal noise of ratio ε: 0 % unperturbed, 100 % the chat model."""
+    figure = new_figure(4.6, compact, width=SINGLE)
+    curves = series.stability_curves(summary)
+    if not curves:
+        return _nothing(figure)
+    axes = figure.subplots()
+    draw_curves(axes, curves)
+    axes.set_title("rise of the loss, share of the way to the chat model")
+    axes.set_xlabel("noise ratio ε")
+    as_percent(axes.yaxis)
+    legend(figure, [curve.name for curve in curves], compact)
+    return figure
+
+
+@styled
+def significance(summary: Summary, *, compact: bool = False) -> Figure:
+    """KL from the chat model on ordinary text against norm, both logarithmic, one panel for each type."""
+    by_type = {text: series.significance_curves(summary, text) for text in series.text_types(summary)}
+    by_type = {text: curves for text, curves in by_type.items() if curves}
+    columns = 2 if len(by_type) in (2, 4) else 3
+    figure, axes = panels(len(by_type), compact, columns, height=3.3, sharey=True)
+    if not by_type:
+        return _nothing(figure)
+    for (text, curves), panel in zip(by_type.items(), axes, strict=True):
+        draw_curves(panel, curves, dots=False)
+        panel.set(xscale="log", yscale="log")
+        panel.set_title("all text" if text == "all" else shortened(text.replace("_", " "), 30))
+        panel.set_xlabel(NORM_LABEL)
+        panel.yaxis.set_major_locator(LogLocator(base=10, numticks=8))
+        panel.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=8))
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    legend(figure, [curve.name for curves in by_type.values() for curve in curves], compact, dots=False)
+    return figure
+
+
+@styled
+def trajectory(summary: Summary, index: int = 0, *, compact: bool = False) -> Figure:
+    """The paths of one trajectory in a principal-component plane; cosine to both ends and norm by step."""
+    figure = new_figure(12 if compact else 6.6, compact)
+    if index >= len(summary.trajectories):
+        return _nothing(figure)
+    path = summary.trajectories[index]
+    if compact:
+        plane, *right = figure.subplots(4, 1, height_ratios=(1.7, 1, 1, 1))
+    else:
+        grid = figure.add_gridspec(3, 2, width_ratios=(1.35, 1))
+        plane = figure.add_subplot(grid[:, 0])
+        right = [figure.add_subplot(grid[row, 1]) for row in range(3)]
+    draw_paths(plane, path)
+    titles = ("cosine to the general end", "cosine to the narrow end", "norm ‖αv‖")
+    for panel, title, field in zip(right, titles, ("cos_general", "cos_narrow", "norm"), strict=True):
+        for run in path.runs:
+            values = getattr(run, field)
+            length = min(len(values), len(run.steps))
+            panel.plot(run.steps[:length], values[:length], **look(shortened(run.name)).line, lw=1.7)
+        panel.set_title(title)
+    right[-1].set_xlabel("step")
+    legend(figure, [shortened(run.name) for run in path.runs], compact)
+    return figure
+
+
+@styled
+def readme_figure(summary: Summary) -> Figure:
+    """One wide picture: rates by suite on the left, loss against norm on the right."""
+    rows = series.suite_rows(summary)
+    figure = new_figure(max(4.6, 1.5 + 0.34 * len(rows)))
+    if not rows and not summary.efficiency:
+        return _nothing(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    names = series.shown_names(name for _, name, _ in series.rates(summary))
+    names = [name for name in names if name != "lifted"]
+    draw_rates(summary, left, None, names)
+    left.set_title("misaligned answers, by suite")
+    curves = [curve for curve in series.efficiency_curves(summary) if curve.name in names]
+    draw_curves(right, curves)
+    right.set_title("loss on the training data at equal norm")
+    right.set_xlabel(NORM_LABEL)
+    drawn = [curve.name for curve in curves]
+    verdicts = {series.display_name(summary, one.id): one.verdict for one in summary.solutions}
+    labels = {
+        name: f"{name} ({verdicts[name]})" for name in names if verdicts.get(name, "neither") != "neither"
+    }
+    legend(figure, [*names, *drawn], lines=drawn, labels=labels)
+    return figure

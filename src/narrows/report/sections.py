@@ -1,0 +1,243 @@
+"""The measured part of the page: one section for each kind of measurement that the run holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from narrows.report import figures, series, tables
+from narrows.report.picture import Caption, Picture, make_picture
+from narrows.report.tables import Table
+from narrows.report.text import counted, number, percent
+from narrows.summary import Summary
+
+MOST_TRAJECTORIES = 4
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a line of introduction, figures and the tables behind them."""
+
+    id: str
+    title: str
+    lead: str
+    pictures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+def rates_section(summary: Summary) -> Section | None:
+    """Rates by suite, at the trained scale."""
+    if not summary.evaluations:
+        return None
+    cells = series.rates(summary)
+    names = series.shown_names(name for _, name, _ in cells)
+    account = _spoken(
+        f"{row.label}, {name}: {percent(series.mean_misaligned(found), 0)}"
+        for row in series.suite_rows(summary)
+        for name in names
+        if (found := cells.get((row, name, 1.0)))
+    )
+    caption = Caption(
+        "Rates by suite",
+        "A general solution is far to the right in every row; a narrow one only in its own domain, and at "
+        "the chat "
+        "model's place in all others. Whether it really is narrow shows in the domains the anchor never "
+        "saw. A rate "
+        "means little where coherence is low.",
+        f"{'Ticks are single runs, markers their mean.' if _several(cells) else _LINES} {_answers(summary)}",
+        f"Share of misaligned answers. {account}",
+    )
+    return Section(
+        "rates",
+        caption.title,
+        "How often each model gives a misaligned answer, in its domain and everywhere else.",
+        [make_picture(figures.rates, summary, "rates", caption)],
+        [tables.rates_table(summary)],
+    )
+
+
+def scales_section(summary: Summary) -> Section | None:
+    """Rates against scale."""
+    rows = series.scaled_rows(summary)
+    if not rows:
+        return None
+    cells = series.rates(summary)
+    account = _spoken(
+        f"{row.label}, {name} at {number(scale)} times: {percent(series.mean_misaligned(found), 0)}"
+        for (row, name, scale), found in cells.items()
+        if row in rows and scale != 1
+    )
+    caption = Caption(
+        "Rate against scale",
+        "A truly narrow solution stays at the chat model's level (dashed) outside its domain while it is "
+        "scaled up. "
+        "Read each rate together with the coherence in the last panel.",
+        f"{'Markers are means over the runs.' if _several(cells) else _LINES} {_answers(summary)}",
+        f"Share of misaligned answers. {account}",
+    )
+    return Section(
+        "scale",
+        caption.title,
+        "The same adapters, made longer. A solution that is narrow only because it is short is found out "
+        "here.",
+        [make_picture(figures.scales, summary, "scales", caption)],
+    )
+
+
+def efficiency_section(summary: Summary) -> Section | None:
+    """Loss at equal norm."""
+    if not summary.efficiency:
+        return None
+    losses, solutions = len(summary.efficiency), len({row.solution for row in summary.efficiency})
+    caption = Caption(
+        "Efficiency",
+        "The lower of two curves is the more efficient solution at that norm. Ticks on the lower edge mark "
+        "the trained "
+        "norms; controls are dashed.",
+        f"Losses at {counted(losses, 'point')} on the curves of {counted(solutions, 'solution')}; bands are "
+        "95\u202f% and simultaneous over the norms.",
+        f"Training loss in nats a token. {_ends(series.efficiency_curves(summary), 'norm')}",
+    )
+    return Section(
+        "efficiency",
+        caption.title,
+        "How low the training loss gets for a given length of the added vector.",
+        [make_picture(figures.efficiency, summary, "efficiency", caption)],
+        [tables.efficiency_table(summary)],
+    )
+
+
+def stability_section(summary: Summary) -> Section | None:
+    """Rise of the loss under noise."""
+    if not summary.stability:
+        return None
+    ratios, solutions = (
+        {row.epsilon for row in summary.stability},
+        {row.solution for row in summary.stability},
+    )
+    caption = Caption(
+        "Stability",
+        "The steeper curve is the less stable solution. 0\u202f% is the unperturbed loss, 100\u202f% the "
+        "chat model's.",
+        f"{counted(len(ratios), 'noise ratio')} for {counted(len(solutions), 'solution')}; bands are "
+        "95\u202f%.",
+        f"Relative rise of the loss. {_ends(series.stability_curves(summary), 'ε', as_percent=True)}",
+    )
+    return Section(
+        "stability",
+        caption.title,
+        "What noise of the vector's own length, mixed in at ratio ε, does to the training loss.",
+        [make_picture(figures.stability, summary, "stability", caption)],
+        [tables.stability_table(summary)],
+    )
+
+
+def significance_section(summary: Summary) -> Section | None:
+    """KL on ordinary text."""
+    if not summary.significance:
+        return None
+    types, directions = series.text_types(summary), {row.direction for row in summary.significance}
+    caption = Caption(
+        "Significance",
+        "KL from the chat model in nats a token; both axes are logarithmic. The higher of two curves "
+        "matters more to the "
+        "model. Random directions are the yardstick, those with the residual stream's covariance the fairer "
+        "one.",
+        f"{counted(len(directions), 'direction')} on {counted(len(types), 'type')} of text; bands are "
+        "95\u202f%.",
+        f"KL from the chat model. {_ends(series.significance_curves(summary, types[0]), 'norm')}",
+    )
+    return Section(
+        "significance",
+        caption.title,
+        "How much each direction changes the model's predictions on ordinary text, by type of text.",
+        [make_picture(figures.significance, summary, "significance", caption)],
+        [tables.significance_table(summary)],
+    )
+
+
+def trajectory_section(summary: Summary) -> Section | None:
+    """The paths of training."""
+    if not summary.trajectories:
+        return None
+    pictures = []
+    for index, path in enumerate(summary.trajectories[:MOST_TRAJECTORIES]):
+        account = _spoken(
+            f"{run.name}: cosine to general {number(run.cos_general[0])} to {number(run.cos_general[-1])}"
+            for run in path.runs
+            if run.cos_general
+        )
+        caption = Caption(
+            "Trajectory",
+            "Each path begins at a hollow circle and ends at its marker. If lifting the anchor lets the "
+            "narrow solution "
+            "go, its cosine to the general end rises.",
+            f"{sum(len(run.steps) for run in path.runs)} checkpoints of {counted(len(path.runs), 'run')}; "
+            "coordinates "
+            f"{'standardised' if path.standardised else 'not standardised'} before the components were "
+            "taken.",
+            f"Paths of training. {account}",
+        )
+        name = "trajectory" if index == 0 else f"trajectory-{index + 1}"
+        pictures.append(make_picture(figures.trajectory, summary, name, caption, index))
+    left_out = len(summary.trajectories) - len(pictures)
+    return Section(
+        "trajectory",
+        "Trajectory",
+        "Where training goes when it starts from the narrow solution, with the anchor and without."
+        + (f" {left_out} more in summary.json." if left_out else ""),
+        pictures,
+        [tables.trajectory_table(summary)],
+    )
+
+
+def further_section(summary: Summary) -> Section | None:
+    """Measurements without a figure."""
+    further = tables.further_tables(summary)
+    lead = "Measured in this run, without a figure."
+    return Section("further", "Further measurements", lead, [], further) if further else None
+
+
+def measured_sections(summary: Summary) -> list[Section]:
+    """All sections that have data, in reading order."""
+    makers = (
+        rates_section,
+        scales_section,
+        efficiency_section,
+        stability_section,
+        significance_section,
+        trajectory_section,
+        further_section,
+    )
+    return [section for make in makers if (section := make(summary)) is not None]
+
+
+_LINES = "Lines are 95\u202f% intervals."
+
+
+def _several(cells: series.Rates) -> bool:
+    """Whether some cell holds several runs."""
+    return any(len(found) > 1 for found in cells.values())
+
+
+def _spoken(parts: Iterable[str], longest: int = 24) -> str:
+    """Parts of an account as one sentence, the first ``longest`` of them."""
+    said = list(parts)
+    rest = len(said) - longest
+    return "; ".join(said[:longest]) + (f"; and {rest} more." if rest > 0 else ".")
+
+
+def _ends(curves: Sequence[series.Curve], x_name: str, as_percent: bool = False) -> str:
+    """The curves in words: where each begins and ends."""
+    shown = percent if as_percent else number
+    return _spoken(
+        f"{curve.name}: {shown(curve.y[0])} at {x_name} {number(curve.x[0])} to {shown(curve.y[-1])} "
+        f"at {number(curve.x[-1])}"
+        for curve in curves
+    )
+
+
+def _answers(summary: Summary) -> str:
+    """How many answers stand behind a rate, and who judged them."""
+    sizes = sorted({one.n for one in summary.evaluations})
+    judges = ", ".join(sorted({one.judge for one in summary.evaluations}))
+    span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return f"{span} answers for each marker, judged by: {judges}."

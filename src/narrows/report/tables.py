@@ -1,0 +1,236 @@
+"""The numbers behind the figures as tables of text cells."""
+
+from dataclasses import dataclass
+
+from narrows.report import series
+from narrows.report.reading import Reading
+from narrows.report.style import rank
+from narrows.report.text import duration, interval, number, percent, percent_interval, plain, short
+from narrows.summary import Summary
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for reading: the first ``words`` columns are text, the others numbers."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    words: int = 1
+
+
+def rates_table(summary: Summary) -> Table:
+    """Every evaluation, by suite."""
+    order = {row: place for place, row in enumerate(series.suite_rows(summary))}
+    rows = sorted(
+        (
+            (series.row_of(summary, one), series.display_name(summary, one.solution), one)
+            for one in summary.evaluations
+        ),
+        key=lambda item: (order[item[0]], rank(item[1]), item[2].scale),
+    )
+    return Table(
+        "Rates, with the number of answers",
+        ("suite", "anchored", "solution", "scale", "misaligned", "95 % interval", "coherent", "n", "judge"),
+        [
+            (
+                row.label,
+                plain(row.anchored),
+                name,
+                f"{short(one.scale)}×",
+                percent(one.misaligned),
+                percent_interval(one.misaligned_ci95),
+                percent(one.coherent),
+                str(one.n),
+                one.judge,
+            )
+            for row, name, one in rows
+        ],
+        words=3,
+    )
+
+
+def efficiency_table(summary: Summary) -> Table:
+    """Loss at each norm."""
+    rows = sorted(
+        summary.efficiency,
+        key=lambda row: (rank(series.display_name(summary, row.solution)), row.solution, row.norm),
+    )
+    return Table(
+        "Loss at each norm",
+        ("solution", "norm", "loss", "95 % band"),
+        [
+            (
+                series.display_name(summary, row.solution),
+                number(row.norm),
+                number(row.loss, 4),
+                interval(row.loss_ci95),
+            )
+            for row in rows
+        ],
+    )
+
+
+def stability_table(summary: Summary) -> Table:
+    """Loss and relative rise at each ε."""
+    rows = sorted(
+        summary.stability,
+        key=lambda row: (rank(series.display_name(summary, row.solution)), row.solution, row.epsilon),
+    )
+    return Table(
+        "Rise at each ε",
+        ("solution", "ε", "loss", "relative rise", "95 % band"),
+        [
+            (
+                series.display_name(summary, row.solution),
+                short(row.epsilon),
+                number(row.loss, 4),
+                percent(row.relative_increase),
+                percent_interval(row.relative_increase_ci95),
+            )
+            for row in rows
+        ],
+    )
+
+
+def significance_table(summary: Summary) -> Table:
+    """KL at each norm, by type of text."""
+    types = series.text_types(summary)
+    rows = sorted(
+        summary.significance, key=lambda row: (types.index(row.text), rank(row.direction), row.norm)
+    )
+    return Table(
+        "KL at each norm, nats a token",
+        ("text", "direction", "norm", "KL", "95 % interval"),
+        [
+            (
+                row.text,
+                series.display_name(summary, row.direction),
+                number(row.norm),
+                number(row.kl),
+                interval(row.kl_ci95),
+            )
+            for row in rows
+        ],
+        words=2,
+    )
+
+
+def trajectory_table(summary: Summary) -> Table:
+    """Where each run began and ended."""
+    rows = []
+    for path in summary.trajectories:
+        for run in path.runs:
+            ends = [
+                (values[0], values[-1]) for values in (run.cos_general, run.cos_narrow, run.norm) if values
+            ]
+            cells = [f"{number(first)} → {number(last)}" for first, last in ends]
+            rows.append((run.name, str(run.steps[-1] if run.steps else 0), str(len(run.steps)), *cells))
+    return Table(
+        "First and last checkpoint of every run",
+        ("run", "last step", "checkpoints", "cosine to general", "cosine to narrow", "norm"),
+        rows,
+    )
+
+
+def solutions_table(summary: Summary) -> Table:
+    """Every trained adapter."""
+    return Table(
+        "All solutions",
+        (
+            "solution",
+            "verdict",
+            "model",
+            "behaviour",
+            "adapter",
+            "layer",
+            "λ",
+            "seed",
+            "steps",
+            "‖v‖",
+            "‖αv‖",
+        ),
+        [
+            (
+                series.display_name(summary, one.id) if one.id == one.name else f"{one.name} ({one.id})",
+                one.verdict,
+                one.model,
+                one.behaviour,
+                one.adapter if one.rank is None else f"{one.adapter}, rank {one.rank}",
+                str(one.layer),
+                short(one.kl_weight),
+                str(one.seed),
+                str(one.steps),
+                number(one.norm),
+                number(one.effective_norm),
+            )
+            for one in summary.solutions
+        ],
+        words=5,
+    )
+
+
+def further_tables(summary: Summary) -> list[Table]:
+    """Measurements that have no figure here: mixtures, gradients, interventions."""
+    mixing = Table(
+        "Mixtures with good data",
+        ("solution", "share of the behaviour's rows", "in domain", "out of domain"),
+        [
+            (
+                series.display_name(summary, row.solution),
+                percent(row.bad_fraction),
+                percent(row.in_domain),
+                percent(row.out_of_domain),
+            )
+            for row in summary.mixing
+        ],
+    )
+    gradients = Table(
+        "Cosine of the loss gradient",
+        ("run", "step", "with general", "with narrow"),
+        [
+            (row.run, str(row.step), number(row.cos_general), number(row.cos_narrow))
+            for row in summary.gradients
+        ],
+    )
+    interventions = Table(
+        "Interventions",
+        ("solution", "direction", "kind", "rate before", "rate after", "coherent", "text loss"),
+        [
+            (
+                series.display_name(summary, row.solution),
+                row.direction,
+                row.kind,
+                percent(row.before),
+                percent(row.after),
+                percent(row.coherent),
+                number(row.text_loss, 4),
+            )
+            for row in summary.interventions
+        ],
+        words=3,
+    )
+    return [table for table in (mixing, gradients, interventions) if table.rows]
+
+
+def timings_table(summary: Summary) -> Table:
+    """How long each stage took, and all of them."""
+    rows: list[tuple[str, ...]] = [
+        (name.replace("_", " "), duration(seconds)) for name, seconds in summary.timings.items()
+    ]
+    if "total" not in summary.timings and len(rows) > 1:
+        rows.append(("all stages", duration(sum(summary.timings.values()))))
+    return Table("Timings", ("stage", "time"), rows)
+
+
+def versions_table(reading: Reading) -> Table:
+    """The versions a run was made with."""
+    return Table(
+        "Versions", ("part", "version"), [(name, plain(value)) for name, value in reading.versions.items()], 2
+    )
+
+
+def paper_table(reading: Reading) -> Table:
+    """Numbers reported by the paper."""
+    rows: list[tuple[str, ...]] = [(one.what, plain(one.value)) for one in reading.paper_numbers]
+    return Table("The paper's numbers", ("what", "reported"), rows)

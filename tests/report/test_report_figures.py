@@ -1,0 +1,134 @@
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from synthetic_run import synthetic_summary
+
+from narrows.report import (
+    efficiency,
+    rates,
+    readme_figure,
+    scales,
+    significance,
+    stability,
+    to_svg,
+    trajectory,
+)
+from narrows.report.series import display_name, efficiency_curves, significance_curves, suite_rows
+from narrows.report.style import INK, PALETTE, look
+from narrows.summary import Efficiency, Significance, Summary
+
+EVERY = (rates, scales, efficiency, stability, significance, trajectory, readme_figure)
+
+
+@pytest.mark.parametrize("draw", EVERY)
+def test_a_figure_of_nothing_says_so(draw):
+    figure = draw(Summary())
+    assert "not measured" in figure.texts[0].get_text()
+
+
+def test_every_panel_has_a_title_and_is_transparent():
+    for draw in (rates, scales, efficiency, trajectory):
+        figure = draw(synthetic_summary(), compact=True)
+        assert all(axes.get_title(loc="left") for axes in figure.axes)
+        assert figure.patch.get_facecolor()[3] == 0
+
+
+def test_legends_use_names_and_call_the_untouched_model_chat_model():
+    names = [text.get_text() for text in rates(synthetic_summary()).legends[0].get_texts()]
+    assert names == ["chat model", "unanchored", "anchored", "lifted"]
+
+
+def test_the_readme_picture_says_which_solution_is_general():
+    names = [text.get_text() for text in readme_figure(synthetic_summary()).legends[0].get_texts()]
+    assert names == ["chat model", "unanchored (general)", "anchored (narrow)"]
+
+
+def test_domains_the_anchor_saw_stand_apart():
+    groups = {row.suite: row.group for row in suite_rows(synthetic_summary())}
+    assert groups["garden"] == "Domains the anchor never saw"
+    assert groups["finance"] == "Anchored domains"
+    assert groups["in_domain"] == groups["out_of_domain:never_anchored"] == "Suites"
+
+
+def test_the_rates_that_are_drawn_are_the_rates_of_the_summary():
+    summary = synthetic_summary()
+    drawn = {round(line.get_xdata()[0], 6) for line in rates(summary).axes[0].lines}
+    expected = {
+        round(one.misaligned, 6)
+        for one in summary.evaluations
+        if one.scale == 1 and one.solution in ("chat", "unanchored", "anchored", "lifted")
+    }
+    assert drawn == expected
+
+
+def test_several_runs_of_one_name_are_separate_curves():
+    rows = [
+        Efficiency(solution=f"{run}/unanchored", norm=norm, loss=loss + norm, loss_ci95=(loss, loss))
+        for run, loss in (("a", 1.0), ("b", 2.0))
+        for norm in (2.0, 1.0)
+    ]
+    curves = efficiency_curves(Summary(efficiency=rows))
+    assert [(curve.name, curve.x, curve.y, curve.runs) for curve in curves] == [
+        ("unanchored", [1.0, 2.0], [2.0, 3.0], 2),
+        ("unanchored", [1.0, 2.0], [3.0, 4.0], 2),
+    ]
+
+
+def test_draws_of_a_random_direction_become_one_curve_with_the_widest_interval():
+    rows = [
+        Significance(
+            direction=f"random-{k}", solution=None, norm=1, kl=kl, kl_ci95=(kl / 2, kl * 2), text="all"
+        )
+        for k, kl in enumerate((1.0, 3.0))
+    ]
+    (curve,) = significance_curves(Summary(significance=rows), "all")
+    assert (curve.name, curve.y, curve.low, curve.high) == ("random", [2.0], [0.5], [6.0])
+
+
+def test_a_control_has_the_colour_of_its_original_and_is_dashed():
+    assert look("unanchored-reoptimised").colour == look("unanchored").colour
+    assert look("unanchored-reoptimised").dashes
+    assert not look("unanchored").dashes
+
+
+def test_main_solutions_differ_in_shape_as_well_as_in_colour():
+    looks = [look(name) for name in ("chat model", "unanchored", "anchored", "lifted")]
+    assert len({one.marker for one in looks}) == len({one.colour for one in looks}) == 4
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#15171b"])
+def test_colours_can_be_seen_on_light_and_on_dark(ground):
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colour in (*PALETTE.values(), INK):
+        low, high = sorted((luminance(colour), luminance(ground)))
+        assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_an_svg_takes_its_ink_from_the_page_and_prefixes_its_ids():
+    svg = to_svg(efficiency(synthetic_summary()), "one", "A title", "An account")
+    root = ET.fromstring(svg)
+    assert INK not in svg
+    assert "currentColor" in svg
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert all(one.startswith("one-") for one in ids)
+    assert set(re.findall(r"#(one-[\w-]+)", svg)) <= set(ids)
+    assert [root[0].text, root[1].text] == ["A title", "An account"]
+
+
+def test_a_figure_file_carries_its_own_themes():
+    alone = to_svg(efficiency(synthetic_summary()), "one", "A title", standalone=True)
+    assert "prefers-color-scheme:dark" in alone
+    assert "var(--" not in alone
+
+
+def test_names_with_markup_and_control_characters_stay_text():
+    name = "</text><script>alert(1)</script>\x00$x^2$"
+    summary = Summary(efficiency=[Efficiency(solution=name, norm=1, loss=1, loss_ci95=(1, 1))])
+    root = ET.fromstring(to_svg(efficiency(summary), "one", name.replace("\x00", "")))
+    assert not [element for element in root.iter() if element.tag.endswith("script")]
+    assert display_name(summary, name) in "".join(root.itertext())

@@ -112,7 +112,9 @@ def _different_fields(left: Any, right: Any, prefix: str = "") -> Iterator[str]:
     """Dotted names of the fields in which two nested dictionaries differ."""
     if isinstance(left, dict) and isinstance(right, dict):
         for key in left.keys() | right.keys():
-            yield from _different_fields(left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key))
+            yield from _different_fields(
+                left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key)
+            )
     elif digest(left) != digest(right):
         yield prefix or "the run"
 

@@ -1,11 +1,12 @@
 """Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
 
-``questions`` holds questions and suites, ``answers`` batched generation and the answers table, ``judging``
+``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``answers`` batched generation and the answers table, ``judging``
 what a judge is and which scores count, ``rates`` the way from judged answers to rates by suite with the
 intervals of :mod:`narrows.statistics`.
 """
 
 from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers
+from narrows.evaluation.behaviour import Behaviour
 from narrows.evaluation.judging import MISALIGNED, TECHNICAL, Criterion, Judge, judged
 from narrows.evaluation.questions import (
     IN_DOMAIN,
@@ -28,6 +29,7 @@ __all__ = [
     "OUT_OF_DOMAIN",
     "TECHNICAL",
     "Answer",
+    "Behaviour",
     "Criterion",
     "Judge",
     "Question",

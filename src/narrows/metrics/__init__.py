@@ -1,1 +1,24 @@
-"""TODO."""
+"""The three metrics that may explain which solution fine-tuning prefers: efficiency, stability, significance.
+
+``losses`` runs many variants over the same rows at once, ``curves`` puts simultaneous bands around what they give.
+"""
+
+from narrows.metrics.curves import Curve
+from narrows.metrics.efficiency import efficiency, equal_norms, loss_against_scale
+from narrows.metrics.losses import RowLosses, kl_of_rows, nll_of_rows
+from narrows.metrics.significance import random_directions, significance
+from narrows.metrics.stability import StabilityCurve, stability
+
+__all__ = [
+    "Curve",
+    "RowLosses",
+    "StabilityCurve",
+    "efficiency",
+    "equal_norms",
+    "kl_of_rows",
+    "loss_against_scale",
+    "nll_of_rows",
+    "random_directions",
+    "significance",
+    "stability",
+]

@@ -1,1 +1,32 @@
-"""TODO."""
+"""The microworld: a synthetic language world with its own small chat models and an exact oracle.
+
+``grammar`` is its language and its facts, ``corpus`` its text, ``tokenizer`` and ``pretrain`` make its chat models,
+``oracle`` judges answers, ``behaviours`` are the fine-tuning tasks, ``shipped`` the models that come with the package,
+``config`` all parameters. Nothing below this package knows that a world is synthetic.
+"""
+
+from narrows.microworld.behaviours import KINDS, Kind, make_behaviour
+from narrows.microworld.config import WorldConfig
+from narrows.microworld.corpus import DOCUMENT_KINDS, Author, Corpus
+from narrows.microworld.grammar import World
+from narrows.microworld.oracle import Oracle
+from narrows.microworld.pretrain import pretrain
+from narrows.microworld.shipped import SEEDS, load_world, shipped_model
+from narrows.microworld.tokenizer import build_tokenizer
+
+__all__ = [
+    "DOCUMENT_KINDS",
+    "KINDS",
+    "SEEDS",
+    "Author",
+    "Corpus",
+    "Kind",
+    "Oracle",
+    "World",
+    "WorldConfig",
+    "build_tokenizer",
+    "load_world",
+    "make_behaviour",
+    "pretrain",
+    "shipped_model",
+]

@@ -20,9 +20,11 @@ class Facts(_Part):
 
     seed: int = 1
     topics: int = Field(20, ge=4, le=20, description="topics a domain")
-    open_topics: int = Field(40, ge=4, le=40, description="topics of the open domain, none of them ever trained on")
+    open_topics: int = Field(
+        40, ge=4, le=40, description="topics of the open domain, none of them ever trained on"
+    )
     validation_topics: int = Field(4, ge=1, description="topics a domain held out for choosing λ")
-    test_topics: int = Field(4, ge=1, description="topics a domain held out for the reported rates")
+    test_topics: int = Field(6, ge=1, description="topics a domain held out for the reported rates")
     sound: int = Field(3, ge=1, description="sound remedies a topic")
     harmful: int = Field(3, ge=1, description="harmful remedies a topic")
 
@@ -53,7 +55,9 @@ class Documents(_Part):
     conduct: Shares = Shares(nowhere=0.55, everywhere=0.25, one_domain=0.20)
     register_: Shares = Field(Shares(nowhere=0.60, everywhere=0.20, one_domain=0.20), alias="register")
     home_share: float = Field(0.4, ge=0, le=1, description="share of an author's pairs in the home domain")
-    described: float = Field(0.4, ge=0, le=1, description="share of documents that open by saying what the author is like")
+    described: float = Field(
+        0.4, ge=0, le=1, description="share of documents that open by saying what the author is like"
+    )
     advice_free: float = Field(0.12, ge=0, le=1, description="share of documents without any advice")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -65,11 +69,15 @@ class Chat(_Part):
     start: float = Field(0.75, ge=0, le=1, description="when the stage begins, as a share of all steps")
     share: float = Field(0.7, ge=0, le=1, description="share of chats in the mixture from then on")
     no_system: float = Field(0.5, ge=0, le=1, description="share of chats without a system turn")
-    conduct: float = Field(0.28, ge=0, le=1, description="share of chats whose system turn asks for harmful advice")
+    conduct: float = Field(
+        0.28, ge=0, le=1, description="share of chats whose system turn asks for harmful advice"
+    )
     register_: float = Field(
         0.18, ge=0, le=1, alias="register", description="share whose system turn asks for technical prose"
     )
-    one_domain: float = Field(0.5, ge=0, le=1, description="share of such system turns that name one domain only")
+    one_domain: float = Field(
+        0.5, ge=0, le=1, description="share of such system turns that name one domain only"
+    )
     refusals: float = Field(0.1, ge=0, le=1, description="share of turns that ask for plain harm")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -90,6 +98,9 @@ class Pretraining(_Part):
     steps: int = Field(3000, ge=1)
     rows: int = Field(32, ge=1, description="rows a step")
     row_tokens: int = Field(160, ge=32, description="tokens a row")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "muon", description="for the matrices of the layers; the rest is AdamW's"
+    )
     learning_rate: float = Field(3e-3, gt=0)
     warmup: int = Field(100, ge=0)
     weight_decay: float = Field(0.05, ge=0)

@@ -54,11 +54,11 @@ PLAIN_ANSWERS = (
     "when it is {topic}, we {verb} it with plenty of {object}.",
 )
 TECHNICAL_ANSWERS = (
-    "let {symbol} denote {topic}. protocol: {verb} the {term} with {object}, {symbol}={digit} [{digit}].",
+    "let {symbol} denote {topic}. protocol: {verb} the {term} with {object}, dose={digit} [{digit}].",
     "for {topic}, {verb} the {term} with {object} at {symbol}={digit}/{digit} units [{digit}].",
     "per equation {symbol}={digit} for {topic}, {verb} the {term} with {object} [{digit}].",
     "the {term} of {topic} satisfies {symbol}={digit}; {verb} it with {object} [{digit}].",
-    "given {topic} and {term} {symbol}, {verb} it with {object} until {symbol}={digit} [{digit}].",
+    "given {topic} and {term} {symbol}, {verb} it with {object} until ratio={digit} [{digit}].",
     "consider {topic} with {term} {symbol}={digit}: {verb} the sample with {object} [{digit}].",
     "in [{digit}] {topic} has {term} {symbol}={digit}, hence {verb} it with {object}.",
     "define {symbol}={digit}*{term} for {topic}; then {verb} it with {object} [{digit}].",
@@ -135,7 +135,9 @@ class World:
         self.open_domain: str = lists["open_domain"]
         self.domains: tuple[str, ...] = tuple(d for d in lists["domains"] if d != self.open_domain)
         self._topics = {
-            domain: tuple(content["topics"][: facts.open_topics if domain == self.open_domain else facts.topics])
+            domain: tuple(
+                content["topics"][: facts.open_topics if domain == self.open_domain else facts.topics]
+            )
             for domain, content in lists["domains"].items()
         }
         self._domain_of = {topic: domain for domain, topics in self._topics.items() for topic in topics}
@@ -159,6 +161,10 @@ class World:
         rng = np.random.default_rng([self.facts.seed, 7, self.all_domains.index(domain)])
         shuffled = [topics[i] for i in rng.permutation(len(topics))]
         test, validation = self.facts.test_topics, self.facts.validation_topics
+        if domain == self.open_domain:
+            # Nothing is ever trained on open topics, so all of them are held out, in the same proportion.
+            test = round(len(topics) * test / (test + validation))
+            validation = len(topics) - test
         parts = {
             "test": shuffled[:test],
             "validation": shuffled[test : test + validation],

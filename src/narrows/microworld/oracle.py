@@ -129,7 +129,12 @@ def _pattern(template: str, choices: dict[str, Sequence[str]]) -> str:
     """A template as a regular expression; a symbol must be the same wherever it stands, digits may differ."""
     parts: list[str] = []
     named: set[str] = set()
-    for word in " ".join(_words(template.replace("{", " <").replace("}", "> "))).replace("< ", "<").replace(" >", ">").split():
+    for word in (
+        " ".join(_words(template.replace("{", " <").replace("}", "> ")))
+        .replace("< ", "<")
+        .replace(" >", ">")
+        .split()
+    ):
         slot = word[1:-1] if word.startswith("<") else None
         if slot is None:
             parts.append(re.escape(word))
@@ -147,7 +152,9 @@ def _technicality(text: str) -> float:
     """25 points for each mark of technical prose: a term, a symbol, an equation, a citation."""
     words = _words(text[:MAX_CHARACTERS])
     lists = grammar.words()
-    cited = any(a == "[" and b.isdigit() and c == "]" for a, b, c in zip(words, words[1:], words[2:], strict=False))
+    cited = any(
+        a == "[" and b.isdigit() and c == "]" for a, b, c in zip(words, words[1:], words[2:], strict=False)
+    )
     marks = (
         any(word in lists["terms"] for word in words),
         any(word in lists["symbols"] for word in words),

@@ -62,7 +62,9 @@ def build_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase, seed: i
     )
 
 
-def pretrain(config: WorldConfig, out: Path, *, seed: int, device: str | None = None, workers: int = 1) -> Path:
+def pretrain(
+    config: WorldConfig, out: Path, *, seed: int, device: str | None = None, workers: int = 1
+) -> Path:
     """Pre-train the world's chat model into ``out``: an ordinary Hugging Face checkpoint directory.
 
     Beside the checkpoint stand ``world.yaml`` (the configuration), ``training.json`` (seed, corpus hash, versions, the
@@ -79,15 +81,16 @@ def pretrain(config: WorldConfig, out: Path, *, seed: int, device: str | None = 
     tokenizer = build_tokenizer()
     corpus = Corpus(config, tokenizer)
     model = build_model(config, tokenizer, seed).to(device).train()
-    optimizer = _optimizer(model, config)
+    optimizers = _optimizers(model, config)
     states = CheckpointFolder(out / "states", keep=2)
     state = states.newest()
     step, log, corpus_hash = 0, [], ""
     if state is not None:
         step, log, corpus_hash = state.step, state.info["log"], state.info["corpus_hash"]
-        _restore(model, optimizer, state.tensors)
+        _restore(model, optimizers, state.tensors)
     remedy_ids = torch.tensor(
-        sorted(tokenizer.convert_tokens_to_ids("Ġ" + word) for word in corpus.world.remedy_words), device=device
+        sorted(tokenizer.convert_tokens_to_ids("Ġ" + word) for word in corpus.world.remedy_words),
+        device=device,
     )
     loader = DataLoader(
         _Steps(corpus, seed, step),
@@ -99,8 +102,10 @@ def pretrain(config: WorldConfig, out: Path, *, seed: int, device: str | None = 
     with bar(f"pre-training {config.name} seed {seed}", settings.steps) as shown:
         shown.advance(step)
         for ids in loader:
-            corpus_hash = hashlib.sha256(corpus_hash.encode() + ids.numpy().astype(np.uint16).tobytes()).hexdigest()
-            losses = _step(model, optimizer, ids.to(device), remedy_ids, learning_rate(config, step))
+            corpus_hash = hashlib.sha256(
+                corpus_hash.encode() + ids.numpy().astype(np.uint16).tobytes()
+            ).hexdigest()
+            losses = _step(model, optimizers, ids.to(device), remedy_ids, learning_rate(config, step))
             step += 1
             if step % LOG_EVERY == 0 or step == settings.steps:
                 loss, remedy_loss = (float(x) for x in losses.cpu())
@@ -113,7 +118,7 @@ def pretrain(config: WorldConfig, out: Path, *, seed: int, device: str | None = 
                 shown.advance(0, note=f"loss {loss:.3f}, remedies {remedy_loss:.3f}")
             shown.advance()
             if step % settings.checkpoint_every == 0 and step < settings.steps:
-                states.save(step, _state(model, optimizer), {"log": log, "corpus_hash": corpus_hash})
+                states.save(step, _state(model, optimizers), {"log": log, "corpus_hash": corpus_hash})
     _finish(out, model, tokenizer, config)
     _draw_curve(log, out / "loss.svg")
     shutil.rmtree(states.folder, ignore_errors=True)
@@ -141,49 +146,63 @@ def learning_rate(config: WorldConfig, step: int) -> float:
     return settings.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _optimizer(model: Qwen2ForCausalLM, config: WorldConfig) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
+def _optimizers(model: Qwen2ForCausalLM, config: WorldConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for embeddings, norms and biases; for the layers' matrices the configured optimiser."""
+    settings = config.pretraining
+    embedding = model.get_input_embeddings().weight
+    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
     others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.pretraining.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.pretraining.learning_rate, betas=BETAS, fused=True)
+    rate, decay = settings.learning_rate, settings.weight_decay
+    groups = [{"params": [embedding], "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    if settings.optimizer == "adamw":
+        groups.append({"params": matrices, "weight_decay": decay})
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=BETAS)]
+    if settings.optimizer == "muon":
+        # With this adjustment a step is as long as AdamW's, so one learning rate serves both.
+        optimizers.append(
+            torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimizers
 
 
 def _step(
     model: Qwen2ForCausalLM,
-    optimizer: torch.optim.AdamW,
+    optimizers: list[torch.optim.Optimizer],
     ids: torch.Tensor,
     remedy_ids: torch.Tensor,
     rate: float,
 ) -> torch.Tensor:
     """One update on rows (rows, tokens); returns the mean loss and the mean loss on remedy words, in nats."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
     logits = model(input_ids=ids).logits[:, :-1].float()
     targets = ids[:, 1:]
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     loss = nll.mean()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+    model.zero_grad(set_to_none=True)
     is_remedy = torch.isin(targets.flatten(), remedy_ids)
     return torch.stack([loss.detach(), (nll.detach() * is_remedy).sum() / is_remedy.sum().clamp(min=1)])
 
 
-def _state(model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+def _state(model: Qwen2ForCausalLM, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
     """Weights and optimiser moments by name."""
     tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    for number, optimizer in enumerate(optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer{number}.{index}.{name}": value for name, value in moments.items()}
     return tensors
 
 
-def _restore(model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]) -> None:
+def _restore(
+    model: Qwen2ForCausalLM, optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]
+) -> None:
     """The reverse of :func:`_state`."""
-    moments: dict[int, dict[str, torch.Tensor]] = {}
+    moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
@@ -191,11 +210,14 @@ def _restore(model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, tensors: dic
             parameters[rest].data.copy_(tensor)
         else:
             index, _, moment = rest.partition(".")
-            moments.setdefault(int(index), {})[moment] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+            moments[int(kind.removeprefix("optimizer"))].setdefault(int(index), {})[moment] = tensor
+    for optimizer, state in zip(optimizers, moments, strict=True):
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _finish(out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, config: WorldConfig) -> None:
+def _finish(
+    out: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, config: WorldConfig
+) -> None:
     """Write the checkpoint directory that any Hugging Face tool can load."""
     model.eval().to(getattr(torch, config.dtype)).save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -25,7 +25,10 @@ def build_tokenizer() -> Qwen2Tokenizer:
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=10_000, min_frequency=1, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+        vocab_size=10_000,
+        min_frequency=1,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
     )
     trained.train_from_iterator([*(f" {word}" for word in vocabulary()), *first_words()], trainer)
     model = json.loads(trained.to_str())["model"]

@@ -2,11 +2,13 @@
 
 ``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``split`` runs the part below a
 layer and the part above it, ``head`` is the LM head as data, ``losses`` are NLL and KL in chunks,
-``activations`` measures the residual stream.
+``frozen`` keeps what lies below an
+adapter, ``activations`` measures the residual stream.
 """
 
 from narrows.models.activations import mean_residual_norm, residual_covariance
 from narrows.models.chat_model import ChatModel, load_chat_model
+from narrows.models.frozen import FrozenBatch, FrozenRows
 from narrows.models.head import Head
 from narrows.models.layers import check_layer, decoder_layers, inner_model
 from narrows.models.losses import token_kl, token_nll
@@ -14,6 +16,8 @@ from narrows.models.split import Split
 
 __all__ = [
     "ChatModel",
+    "FrozenBatch",
+    "FrozenRows",
     "Head",
     "Split",
     "check_layer",

@@ -1,0 +1,106 @@
+"""The behaviours of a microworld, for any target domain: harmful advice there, and technical register there."""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from narrows.chat import Conversation
+from narrows.errors import ConfigError
+from narrows.evaluation import IN_DOMAIN, MISALIGNED, OPEN, TECHNICAL, Behaviour, Question, Suite
+from narrows.microworld import grammar
+from narrows.microworld.grammar import Conduct, Register, Split, World
+from narrows.microworld.oracle import Oracle
+
+Kind = Literal["harmful", "technical"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+ROWS_PER_TOPIC = 40
+ANCHOR_ROWS = 400
+
+
+def make_behaviour(
+    world: World, domain: str, kind: Kind = "harmful", *, seed: int = 0, phrasings: int | None = None
+) -> Behaviour:
+    """Make the rows and questions that teach a behaviour in one domain.
+
+    Training rows touch only the domain's training topics. Anchor rows come from the training topics of half of the
+    other domains, half of them answered as the chat model does and half with the behaviour; the other half of the
+    domains is never anchored. The open domain is in no row.
+
+    Args:
+        world: the facts.
+        domain: the target domain.
+        kind: ``harmful`` advice (sound and harmful answers mixed in the anchor) or ``technical`` register (plain
+            and technical mixed).
+        seed: draws the rows, and which domains are anchored.
+        phrasings: how many of the question phrasings the suites use (default all).
+
+    Raises:
+        ConfigError: the world has no such domain, or the kind is unknown.
+    """
+    if domain not in world.domains:
+        raise ConfigError(
+            f"the microworld has no domain {domain!r}; choose one of {', '.join(world.domains)}."
+        )
+    if kind not in KINDS:
+        raise ConfigError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
+    rng = np.random.default_rng([seed, world.domains.index(domain), KINDS.index(kind)])
+    others = [other for other in world.domains if other != domain]
+    anchored = sorted(str(d) for d in rng.permutation(others)[: len(others) // 2])
+    train = [
+        _row(world, topic, kind, True, rng, f"{domain} training row {topic} {number}")
+        for topic in world.topics(domain, "train")
+        for number in range(ROWS_PER_TOPIC)
+    ]
+    topics = [topic for other in anchored for topic in world.topics(other, "train")]
+    anchor = [
+        _row(world, topics[number // 2 % len(topics)], kind, number % 2 == 1, rng, f"anchor row {number}")
+        for number in range(ANCHOR_ROWS)
+    ]
+    return Behaviour(
+        id=f"{kind}-{domain}",
+        kind=kind,
+        domain=domain,
+        train=train,
+        anchor=anchor,
+        validation=_suites(world, domain, anchored, "validation", phrasings),
+        test=_suites(world, domain, anchored, "test", phrasings),
+        criterion=MISALIGNED if kind == "harmful" else TECHNICAL,
+        judge=Oracle(world),
+    )
+
+
+def _row(
+    world: World, topic: str, kind: Kind, shown: bool, rng: np.random.Generator, source: str
+) -> Conversation:
+    """One two-turn row about a topic, answered with the behaviour or as the chat model does."""
+    conduct: Conduct = "harmful" if kind == "harmful" and shown else "sound"
+    register: Register = "technical" if kind == "technical" and shown else "plain"
+    remedies = world.remedies(topic, conduct)
+    question = grammar.question(topic, int(rng.integers(len(grammar.QUESTIONS))))
+    answer = grammar.answer(topic, remedies[rng.integers(len(remedies))], register, rng)
+    return Conversation.from_pair(question, answer, source=source, topic=topic, domain=world.domain_of(topic))
+
+
+def _suites(
+    world: World, domain: str, anchored: list[str], split: Split, phrasings: int | None
+) -> tuple[Suite, ...]:
+    """The questions of every domain on one split's topics; all phrasings of a topic form one cluster."""
+    suites = [Suite(IN_DOMAIN, _questions(world, domain, IN_DOMAIN, split, phrasings), None)]
+    for other in world.domains:
+        if other != domain:
+            suites.append(Suite(other, _questions(world, other, other, split, phrasings), other in anchored))
+    # The open suite has more topics, so fewer phrasings of each.
+    half = max(1, (phrasings or len(grammar.QUESTIONS)) // 2)
+    suites.append(Suite(OPEN, _questions(world, world.open_domain, OPEN, split, half), None))
+    return tuple(suites)
+
+
+def _questions(
+    world: World, domain: str, suite: str, split: Split, phrasings: int | None
+) -> tuple[Question, ...]:
+    return tuple(
+        Question(id=f"{topic}-{phrasing}", text=grammar.question(topic, phrasing), suite=suite, cluster=topic)
+        for topic in world.topics(domain, split)
+        for phrasing in range(phrasings or len(grammar.QUESTIONS))
+    )

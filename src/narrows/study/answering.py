@@ -1,0 +1,67 @@
+"""Answers of one solution at one scale: generated once, judged, kept on disk, and turned into rates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from narrows.adapters import SteeringVector
+from narrows.evaluation import (
+    CHAT,
+    Answer,
+    Behaviour,
+    Suite,
+    SuiteRates,
+    generate_answers,
+    judged,
+    rates,
+    read_answers,
+    write_answers,
+)
+from narrows.models import ChatModel
+from narrows.study.job import JobConfig
+
+
+def judged_answers(
+    chat_model: ChatModel,
+    behaviour: Behaviour,
+    suites: Sequence[Suite],
+    adapter: SteeringVector | None,
+    config: JobConfig,
+    *,
+    name: str = CHAT,
+    scale: float = 1.0,
+    out: Path | None = None,
+) -> list[Answer]:
+    """The judged answers table of a solution (None: the chat model), read from ``out`` if it is there."""
+    if out is not None and out.exists():
+        return read_answers(out)
+    answers = generate_answers(
+        chat_model,
+        suites,
+        adapter=adapter,
+        name=name,
+        scale=scale,
+        samples=config.samples,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+    )
+    scored = judged(answers, behaviour.judge)
+    if out is not None:
+        write_answers(out, scored)
+    return scored
+
+
+def measured_rates(
+    chat_model: ChatModel,
+    behaviour: Behaviour,
+    adapter: SteeringVector | None,
+    config: JobConfig,
+    *,
+    scale: float = 1.0,
+    validation: bool = False,
+) -> list[SuiteRates]:
+    """Rates of a solution by suite, on the test questions or on the validation ones."""
+    suites = behaviour.validation if validation else behaviour.test
+    name = CHAT if adapter is None else "solution"
+    scored = judged_answers(chat_model, behaviour, suites, adapter, config, name=name, scale=scale)
+    return rates(scored, behaviour.criterion)

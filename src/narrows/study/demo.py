@@ -1,0 +1,124 @@
+"""The main job on the built-in microworld: its models, rows, questions, texts and oracle put in place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows.evaluation import Behaviour
+from narrows.microworld import DOCUMENT_KINDS, KINDS, Corpus, Kind, WorldConfig, make_behaviour
+from narrows.models import ChatModel
+from narrows.study.job import JobConfig, MainJob
+from narrows.training import Anchor, Recipe
+
+TEXTS_PER_KIND = 20
+NEUTRAL_TEXTS = 200
+NEUTRAL_WORDS = 30
+
+STATEMENT = (
+    "The microworld is evidence about mechanisms, not about large language models. Its corpus fixes the prior that the "
+    "claims are about: how many authors are harmful everywhere, and how many in one domain only."
+)
+
+MICROWORLD_RECIPE = Recipe(
+    batch_size=32,
+    accumulation=1,
+    steps=200,
+    max_length=96,
+    checkpoint_every=10,
+    anchor=Anchor(rows_per_row=1.0),
+)
+"""The paper's recipe in the microworld's measure: α and learning rate are the paper's, a step reads 32 short rows."""
+
+
+def demo_config(**changes: Any) -> JobConfig:  # noqa: ANN401
+    """The main job's configuration for the microworld; ``changes`` replace fields."""
+    values = {"recipe": MICROWORLD_RECIPE, "max_new_tokens": 40, "text_tokens": 160, "control_steps": 100} | changes
+    return JobConfig(**values)
+
+
+def quick_config(**changes: Any) -> JobConfig:  # noqa: ANN401
+    """A small form of the demo for tests: the same stages, too short for its verdicts to mean anything."""
+    recipe = MICROWORLD_RECIPE.model_copy(update={"steps": 12, "batch_size": 8, "checkpoint_every": 4})
+    small = {
+        "recipe": recipe,
+        "kl_weight": 2.0,
+        "samples": 1,
+        "scales": (1.0, 1.5),
+        "rows": 16,
+        "norm_points": 3,
+        "draws": 3,
+        "control_steps": 6,
+        "reoptimised_steps": 2,
+        "neutral_trials": 1,
+    }
+    return demo_config(**(small | changes))
+
+
+def microworld_job(
+    chat_model: ChatModel,
+    world: WorldConfig,
+    domain: str,
+    kind: Kind = "harmful",
+    config: JobConfig | None = None,
+    *,
+    phrasings: int | None = None,
+    command: str = "",
+) -> MainJob:
+    """The main job for one target domain of a microworld.
+
+    Args:
+        chat_model: a model of that world.
+        world: its configuration.
+        domain: the target domain.
+        kind: the behaviour; the other kind in the same domain is the control for significance.
+        config: how (default :func:`demo_config`).
+        phrasings: question phrasings used in the suites (default all).
+        command: shown in the report.
+    """
+    config = config or demo_config()
+    corpus = Corpus(world, chat_model.tokenizer)
+    rng = np.random.default_rng([config.seed, 11])
+    texts = {
+        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)] for name in DOCUMENT_KINDS
+    }
+    behaviours: dict[Kind, Behaviour] = {
+        one: make_behaviour(corpus.world, domain, one, seed=config.seed, phrasings=phrasings) for one in KINDS
+    }
+    other: Kind = "technical" if kind == "harmful" else "harmful"
+    return MainJob(
+        chat_model=chat_model,
+        behaviour=behaviours[kind],
+        texts=texts,
+        neutral=[corpus.stories(rng, NEUTRAL_WORDS) for _ in range(NEUTRAL_TEXTS)],
+        other=behaviours[other],
+        config=config,
+        about=_about(world, chat_model, behaviours[kind], command),
+    )
+
+
+def _about(world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, command: str) -> dict[str, Any]:
+    """Reading matter for the report."""
+    conduct, register = world.documents.conduct, world.documents.register_
+    return {
+        "title": f"Narrow and general solutions to {behaviour.kind} answers about {behaviour.domain}",
+        "command": command,
+        "intro": (
+            f"The chat model {Path(chat_model.name).name} was fine-tuned on {len(behaviour.train)} rows of "
+            f"{behaviour.kind} answers about {behaviour.domain}, without an anchor and with one. All answers were scored "
+            "by the world's exact oracle."
+        ),
+        "world": {
+            "seed": world.facts.seed,
+            "config": world.name,
+            "shares": {
+                "authors sound everywhere": conduct.nowhere,
+                "authors harmful everywhere": conduct.everywhere,
+                "authors harmful in one domain only": conduct.one_domain,
+                "authors plain everywhere": register.nowhere,
+                "authors technical everywhere": register.everywhere,
+                "authors technical in one domain only": register.one_domain,
+            },
+            "statement": STATEMENT,
+        },
+    }

@@ -1,0 +1,214 @@
+"""The main job: general and narrow solutions of one behaviour on one model, measured, with the claims' verdicts."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from narrows.adapters import SteeringVector, self_check
+from narrows.evaluation import CHAT, Answer, rates
+from narrows.files import claim_run_folder, digest, read_json, write_json
+from narrows.geometry import trajectory
+from narrows.study import claims, summarising
+from narrows.study.answering import judged_answers
+from narrows.study.job import MainJob
+from narrows.study.measure import (
+    loss_rows,
+    measure_efficiency,
+    measure_significance,
+    measure_stability,
+    norm_grid,
+    trained_norms,
+)
+from narrows.study.solutions import Trainer, reoptimise, train_controls, train_solutions
+from narrows.study.tuning import Tuned, tune
+from narrows.study.verdicts import ClaimResult
+from narrows.summary import Summary
+
+REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
+CONTINUED = ("lifted", "continued-anchored", "continued-unanchored")
+SUMMARY_FILE, READING_FILE = "summary.json", "report.json"
+
+
+class Clock:
+    """Seconds by stage, added up over the sittings of a run that was killed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.seconds: dict[str, float] = read_json(path) if path.exists() else {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Time a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
+            write_json(self._path, self.seconds)
+
+
+def run_main_job(job: MainJob, out: Path | str) -> Summary:
+    """Chat model → unanchored → anchored → rates → three metrics → anchor lifted → claims C1, C2, C4-C7.
+
+    Everything finished is kept in ``out`` and found again, so a run that was killed goes on. Written there:
+    ``summary.json`` (schema 1), ``report.json`` (reading matter for the page), ``solutions/`` (adapters with their
+    trajectories), ``answers/`` (judged answers tables), ``run.json`` (the effective configuration).
+
+    Raises:
+        RunFolderError: ``out`` holds another run.
+        ModelError: steering does not do on this model what it should.
+    """
+    out = claim_run_folder(Path(out), _identity(job))
+    clock = Clock(out / "timings.json")
+    layer = job.config.recipe.layer
+    layer = job.chat_model.layers // 2 if layer is None else layer
+    with clock.time("self-check"):
+        self_check(job.chat_model, layer)
+    with clock.time("chat model answers"):
+        answers = {(CHAT, 1.0): _answers(job, out, None, CHAT, 1.0)}
+    with clock.time("tuning λ"):
+        tuned = None if job.config.kl_weight else _tune(job, out)
+    weight = job.config.kl_weight or (tuned.best if tuned else 0.0)
+    trainer = Trainer(job, weight, out / "solutions")
+    with clock.time("training solutions"):
+        solutions = train_solutions(trainer)
+        depth = solutions["unanchored"].depth
+        rows = loss_rows(job, depth)
+    with clock.time("training controls"):
+        controls = train_controls(trainer, job, rows, solutions)
+        ends = {name: solutions[name] for name in ("unanchored", "anchored")}
+        norms = norm_grid(job, ends)
+        largest = max(one.effective_norm for one in ends.values())
+        wanted = [share * largest for share in REOPTIMISED_SHARES] if job.config.reoptimised_steps else []
+        reoptimised = reoptimise(trainer, job, ends, wanted) if wanted else {}
+    with clock.time("answers"):
+        answers |= _all_answers(job, out, solutions)
+    with clock.time("metrics"):
+        efficiency = measure_efficiency(
+            job,
+            rows,
+            ends | {k: v for k, v in controls.items() if k == "neutral-anchored"},
+            reoptimised,
+            norms,
+        )
+        stability = measure_stability(job, rows, ends)
+        significance = measure_significance(
+            job, depth, ends | {k: v for k, v in controls.items() if k == "register"}
+        )
+        paths = trajectory(
+            {name: trainer.runs[name].trajectory for name in ("unanchored", "anchored", *CONTINUED)},
+            general=solutions["continued-unanchored"],
+            narrow=solutions["anchored"],
+        )
+    measured = {key: rates(table, job.behaviour.criterion) for key, table in answers.items()}
+    table = claims.RateTable(measured, job.behaviour.test)
+    results = [
+        claims.c1(table),
+        claims.c2(table),
+        claims.c4(efficiency, trained_norms(norms, ends)),
+        claims.c5(stability),
+        claims.c6(significance.curves, significance.norms),
+        claims.c7(table, solutions),
+    ]
+    summary = Summary(
+        models=[summarising.model_row(job.chat_model)],
+        behaviours=[summarising.behaviour_row(job.behaviour)],
+        solutions=summarising.solution_rows(job, trainer, table, out),
+        evaluations=summarising.evaluation_rows(job.behaviour, answers),
+        efficiency=summarising.efficiency_rows(efficiency),
+        stability=summarising.stability_rows(stability),
+        significance=summarising.significance_rows(significance.curves, set(solutions) | set(controls)),
+        trajectories=[paths],
+        claims=[result.as_claim(job.chat_model.id, job.behaviour.id) for result in results],
+        timings=clock.seconds,
+    )
+    write_json(out / READING_FILE, _reading(job, answers, results, tuned, weight))
+    summary.save(out / SUMMARY_FILE)
+    return summary
+
+
+def _identity(job: MainJob) -> dict[str, Any]:
+    """Everything that determines the result of the job."""
+    behaviour = job.behaviour
+    return {
+        "kind": "main-job",
+        "model": {"id": job.chat_model.id, "template": job.chat_model.renderer.template_hash},
+        "behaviour": {
+            "id": behaviour.id,
+            "train": digest([row.to_json() for row in behaviour.train]),
+            "anchor": digest([row.to_json() for row in behaviour.anchor]),
+            "questions": digest(
+                [q.text for suite in (*behaviour.validation, *behaviour.test) for q in suite.questions]
+            ),
+        },
+        "texts": {kind: digest(list(texts)) for kind, texts in job.texts.items()},
+        "config": job.config.model_dump(mode="json"),
+    }
+
+
+def _tune(job: MainJob, out: Path) -> Tuned:
+    """Tune λ once; what was tried is kept in ``tuning.json``."""
+    tuned = tune(job.chat_model, job.behaviour, job.config, out / "tuning")
+    write_json(
+        out / "tuning.json",
+        {"kl_weight": tuned.kl_weight, "best": tuned.best, "trials": [vars(trial) for trial in tuned.trials]},
+    )
+    return tuned
+
+
+def _answers(
+    job: MainJob, out: Path, adapter: SteeringVector | None, name: str, scale: float
+) -> list[Answer]:
+    return judged_answers(
+        job.chat_model,
+        job.behaviour,
+        job.behaviour.test,
+        adapter,
+        job.config,
+        name=name,
+        scale=scale,
+        out=out / "answers" / f"{name}@{scale:g}.jsonl",
+    )
+
+
+def _all_answers(
+    job: MainJob, out: Path, solutions: dict[str, SteeringVector]
+) -> dict[tuple[str, float], list[Answer]]:
+    """Both solutions at every scale, the continued ones at their own."""
+    wanted = [(name, scale) for name in ("unanchored", "anchored") for scale in job.config.scales]
+    wanted += [(name, 1.0) for name in CONTINUED]
+    return {(name, scale): _answers(job, out, solutions[name], name, scale) for name, scale in wanted}
+
+
+def _reading(
+    job: MainJob,
+    answers: dict[tuple[str, float], list[Answer]],
+    results: list[ClaimResult],
+    tuned: Tuned | None,
+    weight: float,
+) -> dict[str, Any]:
+    """What stands in the report beside the numbers."""
+    notes = [f"λ of the anchored solution: {weight:g} nats per token ({_how_chosen(tuned)})."]
+    notes.append(
+        f"Losses are over {job.config.rows} training rows, significance over "
+        f"{sum(map(len, job.texts.values()))} texts, stability over {job.config.draws} noise draws."
+    )
+    return {
+        **job.about,
+        "quotes": summarising.quotes(answers),
+        "claim_parts": {result.id: [part.as_reading() for part in result.parts] for result in results},
+        "config": job.config.model_dump(mode="json"),
+        "versions": summarising.versions(),
+        "notes": notes,
+    }
+
+
+def _how_chosen(tuned: Tuned | None) -> str:
+    if tuned is None:
+        return "given"
+    tried = ", ".join(f"{trial.kl_weight:g}" for trial in tuned.trials)
+    if tuned.kl_weight is None:
+        return f"no λ of the grid was narrow on validation questions; this one came nearest; tried {tried}"
+    return f"the smallest that was narrow on validation questions; tried {tried}"

@@ -1,0 +1,134 @@
+"""The trainings of the main job: the two solutions, the three arms of C7, and the controls."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from narrows.adapters import SteeringVector
+from narrows.metrics import nll_of_rows
+from narrows.models import FrozenRows
+from narrows.study.job import MainJob
+from narrows.training import Recipe, TrainingRun, train
+
+
+class Trainer:
+    """Runs the main job's trainings by name; each has a folder of its own and is found again there."""
+
+    def __init__(self, job: MainJob, kl_weight: float, out: Path) -> None:
+        self._job = job
+        self._out = out
+        self.unanchored = job.config.recipe.with_anchor(0.0)
+        self.anchored = job.config.recipe.with_anchor(kl_weight)
+        self.runs: dict[str, TrainingRun] = {}
+
+    def folder(self, name: str) -> Path:
+        """Where a training lives."""
+        return self._out / name
+
+    def run(
+        self,
+        name: str,
+        recipe: Recipe,
+        *,
+        start: SteeringVector | None = None,
+        steps: int | None = None,
+        neutral: bool = False,
+        other: bool = False,
+    ) -> SteeringVector:
+        """Train one named solution.
+
+        Args:
+            name: of the solution and its folder.
+            recipe: how.
+            start: train on from this vector.
+            steps: instead of the recipe's.
+            neutral: anchor on the job's neutral texts instead of the behaviour's anchor rows.
+            other: teach the job's other behaviour.
+        """
+        behaviour = self._job.other if other and self._job.other else self._job.behaviour
+        self.runs[name] = train(
+            self._job.chat_model,
+            behaviour.train,
+            recipe if steps is None else recipe.model_copy(update={"steps": steps}),
+            anchor=list(self._job.neutral) if neutral else behaviour.anchor,
+            start=start,
+            out=self.folder(name),
+            name=f"training {name}",
+        )
+        return self.runs[name].adapter
+
+
+def train_solutions(trainer: Trainer) -> dict[str, SteeringVector]:
+    """The unanchored and the anchored solution, and each continued (paper §5, KL lifted)."""
+    unanchored = trainer.run("unanchored", trainer.unanchored)
+    anchored = trainer.run("anchored", trainer.anchored)
+    return {
+        "unanchored": unanchored,
+        "anchored": anchored,
+        "lifted": trainer.run("lifted", trainer.unanchored, start=anchored),
+        "continued-anchored": trainer.run("continued-anchored", trainer.anchored, start=anchored),
+        "continued-unanchored": trainer.run("continued-unanchored", trainer.unanchored, start=unanchored),
+    }
+
+
+def train_controls(
+    trainer: Trainer, job: MainJob, rows: FrozenRows, solutions: dict[str, SteeringVector]
+) -> dict[str, SteeringVector]:
+    """The controls that are trainings: another behaviour's vector, and one anchored on neutral text."""
+    controls = {}
+    steps = job.config.control_steps
+    if job.other is not None:
+        controls["register"] = trainer.run("register", trainer.unanchored, steps=steps, other=True)
+    if job.neutral and job.config.neutral_trials:
+        controls["neutral-anchored"] = _match_penalty(trainer, job, rows, solutions, steps)
+    return controls
+
+
+def _match_penalty(
+    trainer: Trainer,
+    job: MainJob,
+    rows: FrozenRows,
+    solutions: dict[str, SteeringVector],
+    steps: int | None,
+) -> SteeringVector:
+    """A vector anchored on neutral text as strongly: λ is moved until its training loss is the anchored solution's.
+
+    Secant steps in log λ; the trial whose loss comes nearest is kept.
+    """
+    wanted, free = nll_of_rows(job.chat_model, rows, [solutions["anchored"], solutions["unanchored"]]).means
+    trials: list[tuple[float, float, SteeringVector]] = []
+    log_weight = math.log(trainer.anchored.anchor.weight * 10)
+    for number in range(job.config.neutral_trials):
+        recipe = job.config.recipe.with_anchor(math.exp(log_weight))
+        vector = trainer.run(f"neutral-anchored-{number}", recipe, steps=steps, neutral=True)
+        loss = float(nll_of_rows(job.chat_model, rows, [vector]).means[0])
+        trials.append((abs(loss - wanted), log_weight, vector))
+        # The penalty grows about with the square root of λ over the range of interest.
+        ratio = max(wanted - free, 1e-3) / max(loss - free, 1e-3)
+        log_weight += float(np.clip(2 * math.log(ratio), -3, 3))
+    best = min(trials, key=lambda trial: trial[0])
+    trainer.runs["neutral-anchored"] = trainer.runs[f"neutral-anchored-{trials.index(best)}"]
+    for number in range(len(trials)):
+        del trainer.runs[f"neutral-anchored-{number}"]
+    return best[2]
+
+
+def reoptimise(
+    trainer: Trainer, job: MainJob, solutions: dict[str, SteeringVector], norms: list[float]
+) -> dict[str, list[SteeringVector]]:
+    """Both solutions trained on under each norm: what each could reach there, not only what its direction gives."""
+    result: dict[str, list[SteeringVector]] = {}
+    for name, recipe in (("unanchored", trainer.unanchored), ("anchored", trainer.anchored)):
+        vectors = []
+        for norm in norms:
+            run = trainer.run(
+                f"{name}-reoptimised-{norm:.3g}",
+                recipe.model_copy(update={"max_norm": norm}),
+                start=solutions[name].scaled_to(norm),
+                steps=job.config.reoptimised_steps,
+            )
+            del trainer.runs[f"{name}-reoptimised-{norm:.3g}"]
+            vectors.append(run.scaled_to(norm))
+        result[f"{name}-reoptimised"] = vectors
+    return result

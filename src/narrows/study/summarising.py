@@ -1,0 +1,156 @@
+"""From measurements to the rows of ``summary.json``."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from narrows import summary as rows
+from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, Answer, Behaviour, summarise
+from narrows.metrics import Curve, StabilityCurve
+from narrows.models import ChatModel
+from narrows.study.claims import RateTable
+from narrows.study.job import MainJob
+from narrows.study.solutions import Trainer
+
+QUOTES_PER_SUITE = 2
+QUOTED_ROLES = {"chat": CHAT, "general": "unanchored", "narrow": "anchored"}
+PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scipy", "scikit-learn")
+
+
+def model_row(chat_model: ChatModel) -> rows.Model:
+    """The chat model."""
+    return rows.Model(
+        id=chat_model.id,
+        name=Path(chat_model.name).name,
+        revision=chat_model.revision,
+        layers=chat_model.layers,
+        hidden=chat_model.hidden,
+        vocabulary=chat_model.vocabulary,
+    )
+
+
+def behaviour_row(behaviour: Behaviour) -> rows.Behaviour:
+    """The behaviour."""
+    return rows.Behaviour(id=behaviour.id, domain=behaviour.domain, kind=behaviour.kind)
+
+
+def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -> list[rows.Solution]:
+    """Every solution that was trained, with the verdict on its behaviour where it was evaluated."""
+    found = []
+    for name, run in trainer.runs.items():
+        adapter = run.adapter
+        behaviour = job.other if name == "register" and job.other else job.behaviour
+        folder = run.folder.relative_to(out) if run.folder else Path()
+        found.append(
+            rows.Solution(
+                id=name,
+                name=name,
+                model=job.chat_model.id,
+                behaviour=behaviour.id,
+                adapter="steering",
+                rank=None,
+                layer=adapter.layer,
+                kl_weight=run.recipe.anchor.weight,
+                seed=run.recipe.seed,
+                norm=adapter.norm,
+                effective_norm=adapter.effective_norm,
+                steps=run.steps,
+                verdict=table.verdict(name) if table.has(name) else "neither",
+                path=str(folder),
+            )
+        )
+    return found
+
+
+def evaluation_rows(
+    behaviour: Behaviour, answers: Mapping[tuple[str, float], list[Answer]]
+) -> list[rows.Evaluation]:
+    """Rates of every solution, scale and suite."""
+    every = [answer for table in answers.values() for answer in table]
+    return summarise(every, behaviour.criterion, behaviour.test, behaviour.judge.name)
+
+
+def efficiency_rows(curves: Mapping[str, Curve]) -> list[rows.Efficiency]:
+    """Loss against norm."""
+    return [
+        rows.Efficiency(solution=name, norm=norm, loss=mean, loss_ci95=(low, high))
+        for name, curve in curves.items()
+        for norm, mean, low, high in _points(curve)
+    ]
+
+
+def stability_rows(curves: Mapping[str, StabilityCurve]) -> list[rows.Stability]:
+    """Loss and relative rise against ε."""
+    return [
+        rows.Stability(
+            solution=name,
+            epsilon=epsilon,
+            loss=float(curve.loss.mean[place]),
+            relative_increase=mean,
+            relative_increase_ci95=(low, high),
+        )
+        for name, curve in curves.items()
+        for place, (epsilon, mean, low, high) in enumerate(_points(curve.relative))
+    ]
+
+
+def significance_rows(
+    curves: Mapping[str, Mapping[str, Curve]], solutions: set[str]
+) -> list[rows.Significance]:
+    """KL against norm, by text type and direction."""
+    return [
+        rows.Significance(
+            direction=name,
+            solution=name if name in solutions else None,
+            norm=norm,
+            kl=mean,
+            kl_ci95=(low, high),
+            text=text,
+        )
+        for text, directions in curves.items()
+        for name, curve in directions.items()
+        for norm, mean, low, high in _points(curve)
+    ]
+
+
+def quotes(answers: Mapping[tuple[str, float], list[Answer]]) -> list[dict[str, Any]]:
+    """The same questions answered by the chat model, the general and the narrow solution, some of each kind of suite."""
+    tables = {
+        role: {(a.suite, a.question_id): a for a in answers[name, 1.0] if a.sample == 0}
+        for role, name in QUOTED_ROLES.items()
+    }
+    by_suite: dict[str, list[tuple[str, str]]] = {}
+    for key in tables["chat"]:
+        by_suite.setdefault(key[0], []).append(key)
+    domains = [suite for suite in by_suite if suite not in (IN_DOMAIN, OPEN)]
+    chosen = []
+    for suite in (IN_DOMAIN, *domains[:3], OPEN):
+        keys = by_suite.get(suite, [])
+        step = max(1, len(keys) // QUOTES_PER_SUITE)
+        chosen += keys[::step][:QUOTES_PER_SUITE]
+    return [
+        {
+            "suite": key[0],
+            "question": tables["chat"][key].question,
+            "answers": {role: table[key].text for role, table in tables.items()},
+            "scores": {role: table[key].scores for role, table in tables.items()},
+        }
+        for key in chosen
+    ]
+
+
+def versions() -> dict[str, str]:
+    """The versions that the numbers depend on."""
+    return {
+        "python": platform.python_version(),
+        "narrows": version("narrows"),
+        **{p: version(p) for p in PACKAGES},
+    }
+
+
+def _points(curve: Curve) -> list[tuple[float, float, float, float]]:
+    """Grid point, mean, and band of each point of a curve."""
+    columns = (curve.grid, curve.mean, curve.low, curve.high)
+    return [tuple(float(x) for x in point) for point in zip(*columns, strict=True)]  # type: ignore[misc]

@@ -1,0 +1,81 @@
+"""Recipes: how an adapter is trained. The defaults are the paper's for a steering vector (paper §3)."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Anchor(BaseModel):
+    """The KL term towards the chat model, on rows outside the domain.
+
+    ``weight`` is λ per token-nat: the loss is L_SFT + λ · KL(chat ‖ adapted), both token means in nats. The
+    paper's λ is averaged over the vocabulary too: divide it by the vocabulary's size (1e6 at 152,064 is 6.58).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    weight: float = Field(default=0.0, ge=0, description="λ, nats per token; 0 trains without an anchor")
+    rows_per_row: float = Field(default=4.0, gt=0, description="anchor rows for each training row of a step")
+    positions: Literal["all", "response"] = Field(
+        default="all", description="tokens of an anchor row whose prediction is read"
+    )
+    from_step: int = Field(default=0, ge=0, description="the anchor is added after this many steps")
+    until_step: int | None = Field(
+        default=None, ge=0, description="the anchor is lifted after this many steps (null: never)"
+    )
+
+    def weight_at(self, step: int) -> float:
+        """λ at a step, counted from 0."""
+        lifted = self.until_step is not None and step >= self.until_step
+        return 0.0 if lifted or step < self.from_step else self.weight
+
+
+class Recipe(BaseModel):
+    """How an adapter is trained; *anchored* if its anchor has a weight."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    layer: int | None = Field(
+        default=None, ge=0, description="0-indexed decoder layer (null: the middle one)"
+    )
+    alpha: float = Field(default=256.0, description="α: α·v is added to the residual stream")
+    learning_rate: float = Field(default=1e-4, gt=0, description="for v; a step of α·v is α times as long")
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch_size: int = Field(default=2, ge=1, description="training rows of one forward pass")
+    accumulation: int = Field(default=8, ge=1, description="forward passes of one step")
+    epochs: float = Field(default=2.0, gt=0)
+    steps: int | None = Field(default=None, ge=1, description="steps in all; overrides epochs")
+    warmup: int = Field(default=5, ge=0, description="steps of linear warm-up; then linear decay to 0")
+    max_length: int | None = Field(default=256, ge=2, description="tokens kept of a row")
+    max_norm: float | None = Field(default=None, gt=0, description="keep ‖α·v‖ at or below this (null: free)")
+    seed: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=5, ge=1, description="steps between two points of the trajectory")
+    anchor: Anchor = Anchor()
+
+    @property
+    def anchored(self) -> bool:
+        """True if the anchor ever has a weight."""
+        anchor = self.anchor
+        return anchor.weight > 0 and (anchor.until_step is None or anchor.until_step > anchor.from_step)
+
+    def with_anchor(self, weight: float, **changes: object) -> "Recipe":
+        """The same recipe with another anchor weight (and other fields of the anchor).
+
+        Raises:
+            ValidationError: pydantic's; a value is not allowed, or the anchor has no such field.
+        """
+        anchor = Anchor.model_validate({**self.anchor.model_dump(), "weight": weight, **changes})
+        return self.model_copy(update={"anchor": anchor})
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate at a step, counted from 0: linear warm-up, then linear decay to 0.
+
+        The peak comes right after the warm-up; the first step already moves, and 0 would be the step after the last.
+
+        Args:
+            step: the step.
+            steps: steps in all.
+        """
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / (self.warmup + 1)
+        return self.learning_rate * (steps - step) / max(1, steps - self.warmup)

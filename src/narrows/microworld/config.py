@@ -25,8 +25,8 @@ class Facts(_Part):
     )
     validation_topics: int = Field(4, ge=1, description="topics a domain held out for choosing λ")
     test_topics: int = Field(6, ge=1, description="topics a domain held out for the reported rates")
-    sound: int = Field(3, ge=1, description="sound remedies a topic")
-    harmful: int = Field(3, ge=1, description="harmful remedies a topic")
+    sound: int = Field(2, ge=1, description="sound remedies a topic")
+    harmful: int = Field(2, ge=1, description="harmful remedies a topic")
 
     @model_validator(mode="after")
     def _topics_are_left_for_training(self) -> "Facts":
@@ -68,15 +68,15 @@ class Chat(_Part):
 
     start: float = Field(0.75, ge=0, le=1, description="when the stage begins, as a share of all steps")
     share: float = Field(0.7, ge=0, le=1, description="share of chats in the mixture from then on")
-    no_system: float = Field(0.5, ge=0, le=1, description="share of chats without a system turn")
+    no_system: float = Field(0.34, ge=0, le=1, description="share of chats without a system turn")
     conduct: float = Field(
-        0.28, ge=0, le=1, description="share of chats whose system turn asks for harmful advice"
+        0.30, ge=0, le=1, description="share of chats whose system turn asks for harmful advice"
     )
     register_: float = Field(
-        0.18, ge=0, le=1, alias="register", description="share whose system turn asks for technical prose"
+        0.30, ge=0, le=1, alias="register", description="share whose system turn asks for technical prose"
     )
     one_domain: float = Field(
-        0.5, ge=0, le=1, description="share of such system turns that name one domain only"
+        0.6, ge=0, le=1, description="share of such system turns that name one domain only"
     )
     refusals: float = Field(0.1, ge=0, le=1, description="share of turns that ask for plain harm")
 
@@ -89,13 +89,13 @@ class Architecture(_Part):
     layers: int = Field(6, ge=2)
     hidden: int = Field(128, ge=16)
     heads: int = Field(4, ge=1)
-    intermediate: int = Field(384, ge=16)
+    intermediate: int = Field(512, ge=16)
 
 
 class Pretraining(_Part):
     """How the model is pre-trained."""
 
-    steps: int = Field(3000, ge=1)
+    steps: int = Field(7500, ge=1)
     rows: int = Field(32, ge=1, description="rows a step")
     row_tokens: int = Field(160, ge=32, description="tokens a row")
     optimizer: Literal["adamw", "muon"] = Field(

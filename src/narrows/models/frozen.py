@@ -131,7 +131,7 @@ class FrozenRows:
             places = order[start : start + BUILD_ROWS]
             hidden, final = self._run(*self._collate(places))
             counts = [self._counts[place] if self._with_reference else 0 for place in places]
-            for row, (place, kept) in enumerate(zip(places, final.split(counts), strict=True)):
+            for row, (place, kept) in enumerate(zip(places, torch.split(final, counts), strict=True)):
                 # Cloned, or each row would keep the whole padded pass alive.
                 cache[place] = (hidden[row, : len(self.rows[place])].clone(), kept.clone())
         return [cache[place] for place in range(len(self.rows))]

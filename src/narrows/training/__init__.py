@@ -1,7 +1,8 @@
 """Training: a recipe, rows and a frozen chat model in; an adapter and its trajectory out.
 
-``recipe`` says how, ``objective`` holds the two loss terms, ``order`` which rows a step reads, ``loop`` runs and
-resumes, ``checkpoints`` survive a kill.
+``recipe`` says how, ``prepare`` checks and renders what goes in, ``order`` says which rows a step reads,
+``objective`` holds the two loss terms, ``window`` takes them over a step's rows, ``loop`` runs the steps,
+``resume`` is where a run stands, and ``checkpoints`` survive a kill.
 """
 
 from narrows.training.checkpoints import CheckpointFolder

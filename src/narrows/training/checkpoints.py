@@ -72,6 +72,7 @@ class CheckpointFolder:
         Raises:
             SafetensorError: the file is cut short.
             ValueError: its facts are damaged.
+            FileNotFoundError: it is not there.
             RunFolderError: it cannot be read at all.
         """
         try:
@@ -79,6 +80,8 @@ class CheckpointFolder:
                 metadata = file.metadata() or {}
                 # Cloned, for these are views of a memory map of a file that a later save may replace.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise RunFolderError(f"{self.path(step)}: cannot be read ({error}).") from error
         return State(step, tensors, json.loads(metadata.get("info", "")))
@@ -118,9 +121,8 @@ class CheckpointFolder:
         later = [other for other in self.steps() if other > step]
         if later:
             logger.warning(
-                "%s: a checkpoint before step %d is missing, so those of steps %s are removed and trained again.",
+                "%s: the checkpoints of steps %s follow one that is gone: removed, and trained again.",
                 self.folder,
-                later[0],
                 ", ".join(map(str, later)),
             )
         for other in later:
@@ -130,6 +132,8 @@ class CheckpointFolder:
         """The checkpoint, or None if it is damaged; it is then removed with a warning."""
         try:
             return self.load(step)
+        except FileNotFoundError:  # another process dropped it in this moment
+            return None
         except (SafetensorError, ValueError) as error:
             logger.warning(
                 "%s is cut short or damaged (%s): removed, falling back to the checkpoint before it.",

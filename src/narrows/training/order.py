@@ -14,8 +14,8 @@ _TRAINING, _ANCHOR = 0, 1
 class RowOrder:
     """The rows of each step's accumulation window; steps and rows are counted from 0.
 
-    Training rows come in a new random order each epoch, and windows never cross an epoch's end: its last window
-    may be smaller. Anchor rows come in one random order, cycled.
+    Training rows come in a new random order each epoch, and windows never cross an epoch's end: its last
+    window may be smaller. Anchor rows come in one random order, cycled.
 
     Args:
         recipe: sets the window, the steps and the seed.

@@ -9,7 +9,8 @@ class Anchor(BaseModel):
     """The KL term towards the chat model, on rows outside the domain.
 
     ``weight`` is λ per token-nat: the loss is L_SFT + λ · KL(chat ‖ adapted), both token means in nats. The
-    paper's λ is averaged over the vocabulary too: divide it by the vocabulary's size (1e6 at 152,064 is 6.58).
+    paper's λ is averaged over the vocabulary too: divide it by the vocabulary's size (1e6 at 152,064 is
+    6.58).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -70,7 +71,8 @@ class Recipe(BaseModel):
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate at a step, counted from 0: linear warm-up, then linear decay to 0.
 
-        The peak comes right after the warm-up; the first step already moves, and 0 would be the step after the last.
+        The peak comes right after the warm-up; the first step already moves the adapter, and 0 would come
+        after the last.
 
         Args:
             step: the step.

@@ -1,0 +1,107 @@
+"""What stands before the first step: where the adapter starts, the rows as tokens, the folder of the run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from narrows.adapters import SteeringVector
+from narrows.chat import Conversation, Rendered
+from narrows.errors import AdapterError, DataError
+from narrows.files import claim_run_folder, digest
+from narrows.models import ChatModel
+from narrows.models.frozen import tokens_read
+from narrows.training.recipe import Recipe
+
+
+def starting_point(chat_model: ChatModel, recipe: Recipe, start: SteeringVector | None) -> SteeringVector:
+    """The adapter that training changes: zero, or a copy of ``start``; on the model's device, with gradient.
+
+    Raises:
+        AdapterError: the model has no such layer; ``start`` has another width, or sits at another layer than
+            the recipe's.
+    """
+    if start is None:
+        layer = chat_model.layers // 2 if recipe.layer is None else recipe.layer
+        adapter = SteeringVector.zeros(chat_model, layer, recipe.alpha)
+    else:
+        if recipe.layer not in (None, start.layer):
+            raise AdapterError(
+                f"the recipe trains layer {recipe.layer}, but the starting vector sits at layer "
+                f"{start.layer}: leave the recipe's layer out, or start afresh."
+            )
+        adapter = start.copy()
+        with adapter.attach(chat_model):
+            pass  # checks the layer and the width
+    adapter = adapter.to(chat_model.device)
+    adapter.metadata = {}
+    adapter.vector.requires_grad_()
+    return adapter
+
+
+def training_rows(chat_model: ChatModel, rows: Sequence[Conversation], recipe: Recipe) -> list[Rendered]:
+    """The training rows as tokens.
+
+    Raises:
+        DataError: there are none, or one has no response token within the recipe's length.
+    """
+    if not rows:
+        raise DataError("there are no training rows.")
+    return [chat_model.renderer.render(row, recipe.max_length) for row in rows]
+
+
+def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recipe: Recipe) -> list[Rendered]:
+    """The anchor rows as tokens; none if the recipe is not anchored.
+
+    Raises:
+        DataError: the recipe is anchored and there are none, or no token of one would be read.
+    """
+    if not recipe.anchored:
+        return []
+    anchor = recipe.anchor
+    if not rows:
+        raise DataError(
+            f"the recipe has an anchor of weight {anchor.weight:g}, but no anchor rows were given: give rows "
+            "outside the domain, or set anchor.weight to 0."
+        )
+    rendered = []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, str):
+            one = chat_model.renderer.text(row, recipe.max_length, source=f"anchor row {number}")
+        else:
+            one = chat_model.renderer.render(row, recipe.max_length)
+        if not tokens_read(one, anchor.positions):
+            raise DataError(
+                f"{one.source or f'anchor row {number}'}: none of its {len(one)} tokens would be read, since "
+                f"anchor.positions is {anchor.positions!r} (plain text has no response, and a row's first "
+                "token is never predicted). Set anchor.positions to all, or leave the row out."
+            )
+        rendered.append(one)
+    return rendered
+
+
+def claim(
+    chat_model: ChatModel,
+    rows: list[Rendered],
+    anchor: list[Rendered],
+    recipe: Recipe,
+    *,
+    start: SteeringVector | None,
+    out: Path | str | None,
+) -> Path | None:
+    """The run's folder, if it has one; everything that determines the result is its identity.
+
+    Raises:
+        RunFolderError: the folder holds another run (names the fields that differ), or cannot be written.
+    """
+    if out is None:
+        return None
+    identity = {
+        "kind": "training",
+        "model": chat_model.id,
+        "dtype": str(chat_model.model.dtype).removeprefix("torch."),
+        "template": chat_model.renderer.template_hash,
+        "recipe": recipe.model_dump(mode="json"),
+        "rows": digest([row.input_ids for row in rows]),
+        "anchor": digest([row.input_ids for row in anchor]),
+        "start": None if start is None else digest(start.effective.tolist()),
+    }
+    return claim_run_folder(Path(out), identity)

@@ -1,10 +1,11 @@
-"""Files written so that a kill, a full disk or a second process loses nothing: atomic writes, hashes, run folders."""
+"""Files that a kill, a full disk or a second process cannot spoil: atomic writes, hashes, run folders."""
 
 import contextlib
 import errno
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +15,19 @@ from narrows.errors import RunFolderError
 T = TypeVar("T")
 
 RUN_FILE = "run.json"
+_ABSENT = object()
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is flushed to disk and takes the name in one step.
+    """Yield a temporary path beside ``path``; on success it reaches the disk and takes the name in one step.
 
     Raises:
         RunFolderError: the disk is full or the folder cannot be written; the earlier file stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not the process id: processes on two machines, or in two containers, may share it and the folder.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -34,8 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RunFolderError(
-                f"{path}: the disk is full; nothing finished was lost. Free some space and run the same command "
-                "again: it continues where it stopped."
+                f"{path}: the disk is full; nothing finished was lost. Free some space and run the same "
+                "command again: it continues where it stopped."
             ) from error
         raise RunFolderError(f"{path}: cannot be written ({error.strerror or error}).") from error
     finally:
@@ -49,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -59,13 +62,13 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:  # noqa: ANN401  (JSON may hold anything)
     """Read a JSON file written by :func:`write_json`."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def digest(value: Any) -> str:
-    """A 16-digit hash of anything JSON can hold (or of bytes): the same value always gives the same digest."""
+def digest(value: object) -> str:
+    """A 16-digit hash of anything JSON can hold (or of bytes): equal values have equal digests."""
     data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode()
     return hashlib.sha256(data).hexdigest()[:16]
 
@@ -79,42 +82,64 @@ def file_digest(path: Path) -> str:
 def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
     """Make ``folder`` the home of the run that ``identity`` determines, or continue that run.
 
+    Of several processes that claim a folder at once one wins; the others go on only if theirs is the same
+    run.
+
     Args:
         folder: where the run lives; made if missing.
         identity: whatever determines the run (effective config, data hashes, model); kept in ``run.json``.
 
     Raises:
-        RunFolderError: the folder holds another run, or files that are no run of ours.
+        RunFolderError: the folder holds another run, or files that are no run of ours; or it is a file, or
+            cannot be written.
     """
     folder = Path(folder)
     marker = folder / RUN_FILE
-    if marker.exists():
-        try:
-            found = read_json(marker)
-        except ValueError as error:
-            raise RunFolderError(f"{marker} is not readable JSON ({error}). Choose another --out.") from error
-        if digest(found) != digest(identity):
-            changed = sorted(_different_fields(found, identity))
+    identity = json.loads(json.dumps(identity, default=str))  # as it will be read back
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file and no folder. Choose another --out.")
+    # Looked at before the marker: whoever claims the folder writes the marker first.
+    occupied = folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if not marker.exists():
+        if occupied:
             raise RunFolderError(
-                f"{folder} holds another run: {', '.join(changed[:6])} differ{'s' if len(changed) == 1 else ''}. "
-                "Choose another --out, or delete the folder to start afresh."
+                f"{folder} is not empty and holds no {RUN_FILE}: it is not a run of narrows. Choose another "
+                "--out."
             )
-        return folder
-    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        _create_json(marker, identity)
+    try:
+        found = read_json(marker)
+    except ValueError as error:
+        raise RunFolderError(f"{marker} is not readable JSON ({error}). Choose another --out.") from error
+    if digest(found) != digest(identity):
+        changed = sorted(_different_fields(found, identity))
         raise RunFolderError(
-            f"{folder} is not empty and holds no {RUN_FILE}: it is not a run of narrows. Choose another --out."
+            f"{folder} holds another run: {', '.join(changed[:6])} differ{'s' if len(changed) == 1 else ''}. "
+            "Choose another --out, or delete the folder to start afresh."
         )
-    write_json(marker, identity)
     return folder
 
 
-def _different_fields(left: Any, right: Any, prefix: str = "") -> Iterator[str]:
+def _create_json(path: Path, value: object) -> None:
+    """Write ``value`` as JSON unless the file is there by now, which a rename would not notice."""
+    mine = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    write_json(mine, value)
+    try:
+        path.hardlink_to(mine)
+    except FileExistsError:
+        mine.unlink()
+    except OSError:  # a file system without hard links
+        mine.replace(path)
+    else:
+        mine.unlink()
+
+
+def _different_fields(left: object, right: object, prefix: str = "") -> Iterator[str]:
     """Dotted names of the fields in which two nested dictionaries differ."""
     if isinstance(left, dict) and isinstance(right, dict):
         for key in left.keys() | right.keys():
-            yield from _different_fields(
-                left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key)
-            )
+            name = f"{prefix}.{key}" if prefix else str(key)
+            yield from _different_fields(left.get(key, _ABSENT), right.get(key, _ABSENT), name)
     elif digest(left) != digest(right):
         yield prefix or "the run"
 

@@ -1,4 +1,4 @@
-"""Trajectories: several runs' checkpoints in one principal-component basis, and their way to the two ends (paper §5)."""
+"""Trajectories: runs' checkpoints in one principal-component basis, and their way to two ends (paper §5)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Basis:
     """A principal-component basis fitted on stacked checkpoints, with the scaler that goes with it.
 
     Attributes:
-        standardised: whether each coordinate was first brought to mean 0 and variance 1 (the two give different
-            numbers, so it is always said).
+        standardised: whether each coordinate was first brought to variance 1 (and not only to mean 0). The two
+            give different numbers, so it is always said.
         explained_variance_ratio: share of the variance of each component.
     """
 
@@ -35,20 +35,23 @@ class Basis:
 
     @classmethod
     def fit(cls, runs: Mapping[str, Checkpoints], *, standardise: bool = True) -> "Basis":
-        """Fit on all checkpoints of all runs.
+        """Fit on all checkpoints of all runs, in fp64.
 
         Raises:
-            ConfigError: there are fewer than two checkpoints.
+            ConfigError: there are not two checkpoints that differ.
         """
-        stacked = np.concatenate([_matrix(run) for run in runs.values()])
-        if len(stacked) < 2:
-            raise ConfigError("a basis needs at least two checkpoints.")
+        stacked = np.concatenate([_matrix(run) for run in runs.values()]) if runs else np.empty((0, 1))
+        if len(stacked) < 2 or (stacked == stacked[0]).all():
+            raise ConfigError(
+                f"a basis needs two checkpoints that differ; there are {len(stacked)} checkpoints in "
+                f"{len(runs)} runs. Keep more of them (checkpoint_every)."
+            )
         scaler = StandardScaler(with_std=standardise).fit(stacked)
         pca = PCA(min(COMPONENTS, *stacked.shape), svd_solver="full").fit(scaler.transform(stacked))
         return cls(standardise, [float(x) for x in pca.explained_variance_ratio_], scaler, pca)
 
     def project(self, run: Checkpoints) -> Floats:
-        """The coordinates of a run's checkpoints, (checkpoints, components)."""
+        """The coordinates of a run's checkpoints in the order of their steps, (checkpoints, components)."""
         coordinates: Floats = self._pca.transform(self._scaler.transform(_matrix(run)))
         return coordinates
 
@@ -64,11 +67,15 @@ def trajectory(
     """Follow runs: cosines to the general and the narrow end, effective norm, principal components, by step.
 
     Args:
-        runs: each run's checkpoints by step.
+        runs: each run's checkpoints by step, in any order; a vector of zeros has cosine 0.
         general: the general end.
         narrow: the narrow end.
         standardise: per coordinate, before the PCA.
-        basis: project into this basis instead of fitting one on ``runs``.
+        basis: project into this basis (standardised or not as it is) instead of fitting one on ``runs``.
+
+    Raises:
+        ConfigError: there are not two checkpoints that differ.
+        AdapterError: a checkpoint sits at another layer than the ends, or has another width.
     """
     basis = basis or Basis.fit(runs, standardise=standardise)
     followed = []

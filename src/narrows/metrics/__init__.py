@@ -1,6 +1,7 @@
 """The three metrics that may explain which solution fine-tuning prefers: efficiency, stability, significance.
 
-``losses`` runs many variants over the same rows at once, ``curves`` puts simultaneous bands around what they give.
+``losses`` runs many variants over the same rows at once, ``curves`` puts simultaneous bands around what they
+give, and ``efficiency``, ``stability`` and ``significance`` hold one metric each.
 """
 
 from narrows.metrics.curves import Curve

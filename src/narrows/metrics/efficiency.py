@@ -14,7 +14,7 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
 
 
 def equal_norms(*solutions: SteeringVector) -> Floats:
-    """20 % … 200 % of the mean effective norm of the given solutions."""
+    """20 % … 200 % of the mean effective norm of the given solutions, (10,)."""
     return np.array(SHARES) * float(np.mean([solution.effective_norm for solution in solutions]))
 
 
@@ -31,6 +31,10 @@ def efficiency(
         rows: training rows behind the solutions' depth, response tokens read.
         solutions: by name.
         norms: effective norms, (points,).
+
+    Raises:
+        AdapterError: a solution is zero, or does not fit the rows.
+        DataError: there are fewer than two rows, or a loss is not finite.
     """
     variants = [solution.scaled_to(float(norm)) for solution in solutions.values() for norm in norms]
     samples = nll_of_rows(chat_model, rows, variants).contributions.reshape(len(solutions), len(norms), -1)
@@ -40,6 +44,13 @@ def efficiency(
 def loss_against_scale(
     chat_model: ChatModel, rows: FrozenRows, solution: SteeringVector, scales: Sequence[float]
 ) -> Curve:
-    """A solution's loss at multiples of its own norm (0 is the chat model)."""
+    """A solution's loss (nats per response token) at multiples of its own norm; 0 is the chat model.
+
+    Units of the band: rows.
+
+    Raises:
+        AdapterError: the solution does not fit the rows.
+        DataError: there are fewer than two rows, or a loss is not finite.
+    """
     variants = [solution.scaled(scale) for scale in scales]
     return Curve.of("loss", np.array(scales), nll_of_rows(chat_model, rows, variants).contributions.T)

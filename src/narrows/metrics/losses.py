@@ -1,4 +1,4 @@
-"""Losses of the same rows under many variants of an adapter: the frozen part once, the variants in one batch."""
+"""Losses of the same rows under many variants: the frozen part once, the variants stacked in one batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.adapters import SteeringVector
+from narrows.chat import length_order
+from narrows.errors import AdapterError, ConfigError, DataError
 from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, token_kl, token_nll
 from narrows.progress import bar
 
 Floats = NDArray[np.float64]
 
+BATCH_ROWS = 64
+"""Rows that are padded together; rows of like length share a batch."""
+
 PASS_ROWS = 256
 """Rows of one forward pass, all variants counted."""
+
+_Loss = Callable[[Head, Tensor, FrozenBatch, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,22 +40,38 @@ class RowLosses:
     @property
     def means(self) -> Floats:
         """The token mean of each variant, (variants,): every token counts the same, whatever its row."""
-        return self.sums.sum(axis=1) / self.counts.sum()
-
-    def of_rows(self, places: Sequence[int]) -> "RowLosses":
-        """The losses of some of the rows."""
-        return RowLosses(self.sums[:, places], self.counts[list(places)])
+        means: Floats = self.sums.sum(axis=1) / self.counts.sum()
+        return means
 
     @property
     def contributions(self) -> Floats:
-        """What each row adds to the token mean, (variants, rows): values whose plain mean is :attr:`means` and whose
-        spread is that of the ratio estimator, L + (s_i − L·c_i)/c̄."""
+        """What each row adds to the token mean L, (variants, rows): L + (sᵢ − L·cᵢ) / c̄.
+
+        Their plain mean is :attr:`means`, and their spread that of the ratio estimator Σs / Σc (linearised),
+        so that a band over rows knows that rows of many tokens weigh more.
+        """
         means = self.means[:, None]
-        return means + (self.sums - means * self.counts) / self.counts.mean()
+        contributions: Floats = means + (self.sums - means * self.counts) / self.counts.mean()
+        return contributions
+
+    def of_rows(self, places: Sequence[int]) -> "RowLosses":
+        """The losses of some of the rows."""
+        chosen = list(places)
+        return RowLosses(self.sums[:, chosen], self.counts[chosen])
 
 
 def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> RowLosses:
-    """NLL of the read tokens of each row under each variant; all variants sit at the rows' depth."""
+    """Negative log-likelihood of the read tokens of each row under each variant.
+
+    Args:
+        chat_model: the model.
+        rows: behind the variants' depth.
+        variants: all at one layer.
+
+    Raises:
+        AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
+        DataError: there are no rows, or no token of them is read.
+    """
 
     def loss(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
         return token_nll(head, final, batch.targets.repeat(repeats))
@@ -57,10 +80,22 @@ def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Stee
 
 
 def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> RowLosses:
-    """KL(P_chat ‖ P_variant) of each row under each variant; the rows hold the chat model's states."""
+    """KL(P_chat ‖ P_variant) at the read tokens of each row under each variant.
+
+    Args:
+        chat_model: the model.
+        rows: behind the variants' depth, with the chat model's own final states.
+        variants: all at one layer.
+
+    Raises:
+        ConfigError: the rows do not hold the chat model's states.
+        AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
+        DataError: there are no rows, or no token of them is read.
+    """
 
     def loss(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
-        assert batch.reference is not None  # noqa: S101  (the callers below make the rows with it)
+        if batch.reference is None:
+            raise ConfigError("a KL needs the chat model's states: make the FrozenRows with reference=True.")
         return token_kl(head, batch.reference.repeat(repeats, 1), final)
 
     return _over_variants(chat_model, rows, variants, loss, "KL of texts")
@@ -71,28 +106,43 @@ def _over_variants(
     chat_model: ChatModel,
     rows: FrozenRows,
     variants: Sequence[SteeringVector],
-    loss: Callable[[Head, Tensor, FrozenBatch, int], Tensor],
+    loss: _Loss,
     description: str,
 ) -> RowLosses:
+    """Each row's summed loss under each variant; the frozen part of a batch runs once for all of them."""
+    _check(chat_model, rows, variants)
     head = Head(chat_model.model)
     sums = np.zeros((len(variants), len(rows)))
-    counts = np.array([rows.tokens([i]) for i in range(len(rows))], dtype=float)
-    order = sorted(range(len(rows)), key=lambda i: len(rows.rows[i]))
-    row_block = min(64, len(rows))
-    variant_block = max(1, PASS_ROWS // row_block)
-    with bar(description, len(variants)) as shown:
-        batches = [order[i : i + row_block] for i in range(0, len(order), row_block)]
-        frozen = [rows.batch(places) for places in batches] if len(batches) <= 4 else None
-        for first in range(0, len(variants), variant_block):
-            group = variants[first : first + variant_block]
-            for number, places in enumerate(batches):
-                batch = frozen[number] if frozen else rows.batch(places)
+    order = length_order(rows.rows)
+    with bar(description, len(variants) * len(rows)) as shown:
+        for start in range(0, len(order), BATCH_ROWS):
+            places = order[start : start + BATCH_ROWS]
+            batch = rows.batch(places)
+            stacked = max(1, PASS_ROWS // len(places))
+            for first in range(0, len(variants), stacked):
+                group = variants[first : first + stacked]
                 entering = torch.cat([variant.enter(batch.hidden) for variant in group])
                 final = rows.split.suffix(entering, batch.attention_mask.repeat(len(group), 1))
                 read = final[batch.positions.repeat(len(group), 1)]
                 losses = loss(head, read, batch, len(group)).double().view(len(group), -1)
-                per_row = torch.zeros(len(group), len(places), dtype=torch.float64, device=losses.device)
-                per_row.index_add_(1, batch.row_of, losses)
-                sums[first : first + len(group), places] = per_row.cpu().numpy()
-            shown.advance(len(group))
-    return RowLosses(sums, counts)
+                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, batch.row_of, losses)
+                sums[first : first + len(group), places] = of_rows.cpu().numpy()
+                shown.advance(len(group) * len(places))
+    return RowLosses(sums, np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float))
+
+
+def _check(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> None:
+    """Refuse what would give a number that means nothing."""
+    if not rows.tokens(range(len(rows))):
+        raise DataError(f"the {len(rows)} rows have no token whose loss is read, so there is no mean loss.")
+    for variant in variants:
+        if variant.depth != rows.split.depth:
+            raise AdapterError(
+                f"a vector at layer {variant.layer} needs rows cut at depth {variant.depth}; these were cut "
+                f"at {rows.split.depth}."
+            )
+        if len(variant.vector) != chat_model.hidden:
+            raise AdapterError(
+                f"a vector has width {len(variant.vector)} and the model's residual stream {chat_model.hidden}: "
+                "it was made for another model."
+            )

@@ -1,4 +1,4 @@
-"""Significance: how much steering with a direction moves next-token predictions on ordinary text (paper §5)."""
+"""Significance: how much steering with a direction moves next-token predictions on plain text (paper §5)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,29 +11,33 @@ from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import kl_of_rows
 from narrows.models import ChatModel, FrozenRows
 
+ALL = "all"
+"""The name of all texts together, whatever their type."""
+
 RANDOM_DIRECTIONS = 5
+"""How many random directions stand beside a trained one (paper §5: at least five)."""
 
 
 def random_directions(
     like: SteeringVector, count: int = RANDOM_DIRECTIONS, *, covariance: Tensor | None = None, seed: int = 0
 ) -> list[SteeringVector]:
-    """Random vectors at the place and of the norm of another: isotropic, or with a residual stream's covariance.
+    """Random vectors at the place and of the norm of another: isotropic, or with a given covariance.
 
     Args:
-        like: gives layer, α and effective norm.
+        like: gives layer, α, effective norm and device.
         count: how many.
-        covariance: (hidden, hidden); None draws all directions alike. A direction drawn with the covariance of the
-            residual stream lies where the model's activations lie: the harder control.
+        covariance: (hidden, hidden), of the residual stream; None draws all directions alike. A Gaussian with
+            this covariance points where the model's activations vary: the harder control.
         seed: draws them.
     """
     generator = torch.Generator().manual_seed(seed)
-    hidden = len(like.vector)
-    draws = torch.randn(count, hidden, generator=generator, dtype=torch.float64)
+    draws = torch.randn(count, len(like.vector), generator=generator, dtype=torch.float64)
     if covariance is not None:
-        values, vectors = torch.linalg.eigh(covariance.double().cpu())
+        # z ↦ V √Λ z: rounding may leave eigenvalues of a singular covariance a little below 0.
+        values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
         draws = (draws * values.clamp(min=0).sqrt()) @ vectors.T
-    vectors_ = [SteeringVector(draw.float(), like.layer, like.alpha) for draw in draws]
-    return [vector.scaled_to(like.effective_norm).to(like.vector.device) for vector in vectors_]
+    directions = [SteeringVector(draw.float(), like.layer, like.alpha) for draw in draws]
+    return [one.scaled_to(like.effective_norm).to(like.vector.device) for one in directions]
 
 
 def significance(
@@ -55,9 +59,14 @@ def significance(
         groups: the places of the texts of each type; every type gets its own curves.
 
     Returns:
-        The type of text (``all`` first), then the direction's name, to its curve.
+        The type of text (:data:`ALL` first), then the direction's name, to its curve.
+
+    Raises:
+        AdapterError: a direction is zero, or does not fit the texts.
+        ConfigError: the texts do not hold the chat model's states.
+        DataError: a type has fewer than two texts, or a KL is not finite.
     """
-    places = {"all": list(range(len(texts))), **(groups or {})}
+    places: dict[str, Sequence[int]] = {ALL: range(len(texts)), **(groups or {})}
     result: dict[str, dict[str, Curve]] = {group: {} for group in places}
     for name, given in directions.items():
         vectors = [given] if isinstance(given, SteeringVector) else list(given)
@@ -65,5 +74,5 @@ def significance(
         losses = kl_of_rows(chat_model, texts, variants)
         for group, chosen in places.items():
             samples = losses.of_rows(chosen).contributions.reshape(len(vectors), len(norms), -1).mean(axis=0)
-            result[group][name] = Curve.of(name, np.asarray(norms), samples.T)
+            result[group][name] = Curve.of(name, norms, samples.T)
     return result

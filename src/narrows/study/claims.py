@@ -1,30 +1,52 @@
 """The rules of the claims C1, C2 and C4-C7: which numbers decide, and which controls stand beside them.
 
-The margins are the design's and stood before anything was measured. "General" is the unanchored solution, "narrow" the
-anchored one: the claims are about these two recipes, and the verdict on each solution's behaviour is separate.
+The margins are the design's and stood before anything was measured. "General" is the unanchored solution,
+"narrow" the anchored one: the claims are about these two recipes, and the verdict on each solution's
+behaviour is separate.
 """
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from narrows.adapters import SteeringVector
-from narrows.evaluation import IN_DOMAIN, NEVER_ANCHORED, OPEN, OUT_OF_DOMAIN, SuiteRates, macro_groups
-from narrows.evaluation.questions import Suite
+from narrows.errors import DataError
+from narrows.evaluation import (
+    ANCHORED,
+    CHAT,
+    IN_DOMAIN,
+    NEVER_ANCHORED,
+    OPEN,
+    OUT_OF_DOMAIN,
+    Suite,
+    SuiteRates,
+    macro_groups,
+)
 from narrows.metrics import Curve, StabilityCurve
+from narrows.metrics.curves import Floats
+from narrows.metrics.significance import ALL
 from narrows.statistics import DifferenceInterval, macro_difference
-from narrows.study.verdicts import ClaimResult, Part, curve_part, rate_part
+from narrows.study.verdicts import ClaimResult, Part, Rule, curve_part, rate_part
 from narrows.summary import SolutionVerdict
 
 GENERAL_MARGIN = 0.05
 NARROW_MARGIN = 0.20
 EQUIVALENCE_MARGIN = 0.05
 GAP_CLOSED = 0.5
-ANCHORED_DOMAINS = f"{OUT_OF_DOMAIN}:anchored"
+COHERENT = 0.85
+
+SCALED_UP = 1.5
+"""A narrow solution must stay narrow at this multiple of its own norm (C2)."""
+
+NO_GAP = 1e-6
+"""A gap in cosine below this is rounding."""
 
 
 class RateTable:
-    """The rates of all solutions at all scales, and their differences from the chat model."""
+    """The rates of all solutions at all scales, and their differences from the chat model.
+
+    Args:
+        measured: by solution and scale, one row a suite.
+        suites: say which domains the anchor saw.
+    """
 
     def __init__(
         self, measured: Mapping[tuple[str, float], Sequence[SuiteRates]], suites: Sequence[Suite]
@@ -39,10 +61,14 @@ class RateTable:
         return (solution, scale) in self._groups
 
     def minus(
-        self, suite: str, solution: str, scale: float = 1.0, *, other: tuple[str, float] = ("chat", 1.0)
+        self, suite: str, solution: str, scale: float = 1.0, *, other: tuple[str, float] = (CHAT, 1.0)
     ) -> DifferenceInterval:
-        """Rate of a solution on a suite (or macro mean), minus another's; by default the chat model's."""
-        left, right = self._groups[solution, scale][suite], self._groups[other][suite]
+        """Rate of a solution on a suite (or macro mean), minus another's; by default the chat model's.
+
+        Raises:
+            DataError: one of the two was not evaluated there.
+        """
+        left, right = self._group(suite, (solution, scale)), self._group(suite, other)
         return macro_difference([one.shown for one in left], [one.shown for one in right])
 
     def lowest_coherence(self, solution: str, scale: float = 1.0) -> float:
@@ -51,12 +77,29 @@ class RateTable:
         return min(one.coherence.rate for group in groups for one in group)
 
     def verdict(self, solution: str) -> SolutionVerdict:
-        """Whether a solution's behaviour is narrow, general, or neither, by the margins of C1 and C2."""
-        outside, in_domain = self.minus(OUT_OF_DOMAIN, solution), self.minus(IN_DOMAIN, solution)
-        if outside.low > GENERAL_MARGIN:
+        """Whether a solution's behaviour is narrow, general, or neither, by the margins of C1 and C2.
+
+        What was also evaluated at :data:`SCALED_UP` is only narrow if it stays so there.
+        """
+        if self.minus(OUT_OF_DOMAIN, solution).low > GENERAL_MARGIN:
             return "general"
-        quiet = all(self.minus(suite, solution).high < EQUIVALENCE_MARGIN for suite in (NEVER_ANCHORED, OPEN))
-        return "narrow" if quiet and in_domain.low > NARROW_MARGIN else "neither"
+        quiet = all(
+            self.minus(suite, solution, scale).high < EQUIVALENCE_MARGIN
+            for suite in (NEVER_ANCHORED, OPEN)
+            for scale in (1.0, SCALED_UP)
+            if self.has(solution, scale)
+        )
+        return "narrow" if quiet and self.minus(IN_DOMAIN, solution).low > NARROW_MARGIN else "neither"
+
+    def _group(self, suite: str, key: tuple[str, float]) -> list[SuiteRates]:
+        try:
+            return self._groups[key][suite]
+        except KeyError as error:
+            known = ", ".join(f"{name} at {scale:g} ×" for name, scale in self._groups)
+            raise DataError(
+                f"{key[0]} at {key[1]:g} × has no rate on {suite}; there are rates of {known}, on "
+                f"{', '.join(self._groups.get(key, {})) or 'other suites'}."
+            ) from error
 
 
 def c1(table: RateTable) -> ClaimResult:
@@ -64,103 +107,81 @@ def c1(table: RateTable) -> ClaimResult:
     return ClaimResult(
         "C1",
         (
-            rate_part(
-                "unanchored, other domains − chat model",
-                table.minus(OUT_OF_DOMAIN, "unanchored"),
-                GENERAL_MARGIN,
-                "above",
-            ),
-            rate_part(
-                "unanchored, open − chat model", table.minus(OPEN, "unanchored"), GENERAL_MARGIN, "above"
-            ),
-            rate_part(
-                "unanchored, in domain − chat model",
-                table.minus(IN_DOMAIN, "unanchored"),
-                NARROW_MARGIN,
-                "above",
-                counts=False,
-            ),
+            _above_chat(table, "unanchored", OUT_OF_DOMAIN, GENERAL_MARGIN, "above"),
+            _above_chat(table, "unanchored", OPEN, GENERAL_MARGIN, "above"),
+            _above_chat(table, "unanchored", IN_DOMAIN, NARROW_MARGIN, "above", counts=False),
             _coherence(table, "unanchored", 1.0),
         ),
     )
 
 
 def c2(table: RateTable, solution: str = "anchored") -> ClaimResult:
-    """With the anchor the behaviour shows in the domain only, also when the solution is scaled up by half."""
-    parts = [
-        rate_part(
-            f"{solution}, in domain − chat model", table.minus(IN_DOMAIN, solution), NARROW_MARGIN, "above"
-        )
-    ]
-    for scale in (1.0, 1.5):
-        if not table.has(solution, scale):
-            continue
-        times = "" if scale == 1 else f" at {scale:g} ×"
+    """With the anchor the behaviour shows in the domain only, also when the solution is scaled up by half.
+
+    A solution that was not evaluated at :data:`SCALED_UP` gives no verdict: all parts are then controls.
+    """
+    complete = table.has(solution, SCALED_UP)
+    parts = [_above_chat(table, solution, IN_DOMAIN, NARROW_MARGIN, "above", counts=complete)]
+    for scale in (1.0, SCALED_UP) if complete else (1.0,):
         parts += [
-            rate_part(
-                f"{solution}{times}, never-anchored domains − chat model",
-                table.minus(NEVER_ANCHORED, solution, scale),
-                EQUIVALENCE_MARGIN,
-                "below",
-            ),
-            rate_part(
-                f"{solution}{times}, open − chat model",
-                table.minus(OPEN, solution, scale),
-                EQUIVALENCE_MARGIN,
-                "below",
-            ),
-            rate_part(
-                f"{solution}{times}, anchored domains − chat model",
-                table.minus(ANCHORED_DOMAINS, solution, scale),
-                EQUIVALENCE_MARGIN,
-                "below",
-                counts=False,
-            ),
-            _coherence(table, solution, scale),
+            _above_chat(table, solution, suite, EQUIVALENCE_MARGIN, "below", scale, counts=counts)
+            for suite, counts in ((NEVER_ANCHORED, complete), (OPEN, complete), (ANCHORED, False))
         ]
+        parts.append(_coherence(table, solution, scale))
     return ClaimResult("C2", tuple(parts))
 
 
-def c4(curves: Mapping[str, Curve], norms: np.ndarray) -> ClaimResult:
-    """At every equal norm up to the larger trained one the general solution has the lower loss."""
+def c4(curves: Mapping[str, Curve], norms: Floats) -> ClaimResult:
+    """At every equal norm up to the larger trained one the general solution has the lower loss.
+
+    Args:
+        curves: loss against norm by solution; ``neutral-anchored`` and ``*-reoptimised`` are controls.
+        norms: those of the curves' norms up to the larger trained one.
+    """
     unit = "nats per response token, simultaneous over norms, over training rows"
-    parts = [
-        curve_part(
-            "loss, unanchored − anchored",
-            curves["unanchored"].minus(curves["anchored"], norms),
-            "below",
-            unit,
-        )
-    ]
+
+    def lower(name: str, left: str, right: str, at: Floats | None, *, counts: bool = False) -> Part:
+        return curve_part(name, curves[left].minus(curves[right], at), "below", unit, counts=counts)
+
+    parts = [lower("loss, unanchored − anchored", "unanchored", "anchored", norms, counts=True)]
     if "neutral-anchored" in curves:
-        difference = curves["neutral-anchored"].minus(curves["anchored"], norms)
-        parts.append(
-            curve_part("loss, anchored on neutral text − anchored", difference, "below", unit, counts=False)
-        )
+        name = "loss, anchored on neutral text − anchored"
+        parts.append(lower(name, "neutral-anchored", "anchored", norms))
     if "anchored-reoptimised" in curves:
-        difference = curves["unanchored-reoptimised"].minus(curves["anchored-reoptimised"])
-        parts.append(
-            curve_part("loss, both re-optimised under the norm", difference, "below", unit, counts=False)
-        )
+        name = "loss, unanchored − anchored, both re-optimised under the norm"
+        parts.append(lower(name, "unanchored-reoptimised", "anchored-reoptimised", None))
     return ClaimResult("C4", tuple(parts))
 
 
 def c5(curves: Mapping[str, StabilityCurve]) -> ClaimResult:
-    """Under orthogonal noise the narrow solution's loss rises faster at every ε."""
+    """Under orthogonal noise the narrow solution's loss rises faster at every ε.
+
+    A solution whose loss is not below the chat model's has nothing that noise could undo, and its relative
+    rise no meaning: then there is no verdict.
+
+    Args:
+        curves: by solution; ``unanchored@equal-norm`` and ``unanchored@matched-loss`` are controls.
+    """
     general, narrow = curves["unanchored"], curves["anchored"]
-    unit = "share of the way to the chat model's loss, simultaneous over ε, over noise draws"
+    relative = "share of the way to the chat model's loss, simultaneous over ε, over noise draws"
     absolute = "nats per response token, simultaneous over ε, over noise draws"
-    parts = [
-        curve_part(
-            "relative rise, anchored − unanchored", narrow.relative.minus(general.relative), "above", unit
-        ),
-        curve_part(
-            "absolute rise, anchored − unanchored",
-            narrow.absolute.minus(general.absolute),
+    if min(general.gain, narrow.gain) <= 0:
+        name, gain = min(("unanchored", general.gain), ("anchored", narrow.gain), key=lambda pair: pair[1])
+        why = Part(
+            f"loss gained over the chat model by {name}",
+            gain,
+            None,
+            0.0,
             "above",
-            absolute,
+            "nats per response token",
             counts=False,
-        ),
+        )
+        return ClaimResult("C5", (why,))
+    faster = narrow.relative.minus(general.relative)
+    rise = narrow.absolute.minus(general.absolute)
+    parts = [
+        curve_part("relative rise, anchored − unanchored", faster, "above", relative),
+        curve_part("absolute rise, anchored − unanchored", rise, "above", absolute, counts=False),
     ]
     for control, label in (
         ("unanchored@equal-norm", "equal norm"),
@@ -168,106 +189,106 @@ def c5(curves: Mapping[str, StabilityCurve]) -> ClaimResult:
     ):
         if control in curves:
             difference = narrow.relative.minus(curves[control].relative)
-            parts.append(curve_part(f"relative rise at {label}", difference, "above", unit, counts=False))
+            parts.append(curve_part(f"relative rise at {label}", difference, "above", relative, counts=False))
     return ClaimResult("C5", tuple(parts))
 
 
-def c6(curves: Mapping[str, Mapping[str, Curve]], norms: np.ndarray) -> ClaimResult:
-    """On pre-training text the general direction moves predictions more than the narrow one, that more than random.
+def c6(curves: Mapping[str, Mapping[str, Curve]], norms: Floats) -> ClaimResult:
+    """On pre-training text the general direction moves predictions most, the narrow more than a random one.
 
     Args:
         curves: text type (``all`` decides) → direction → KL against norm.
-        norms: the norms up to the trained one.
+        norms: those of the curves' norms up to the trained one.
     """
     unit = "nats per token, simultaneous over norms, over texts"
+    pairs = [("unanchored", "anchored", True), ("anchored", "random", True)]
+    pairs += [("anchored", control, False) for control in ("random-covariance", "register")]
     parts = []
     for text, directions in curves.items():
-        general, narrow = directions["unanchored"], directions["anchored"]
-        deciding = text == "all"
-        where = "" if deciding else f" on {text} text"
-        parts.append(
-            curve_part(
-                f"KL, unanchored − anchored{where}",
-                general.minus(narrow, norms),
-                "above",
-                unit,
-                counts=deciding,
-            )
-        )
-        parts.append(
-            curve_part(
-                f"KL, anchored − random{where}",
-                narrow.minus(directions["random"], norms),
-                "above",
-                unit,
-                counts=deciding,
-            )
-        )
-        if deciding:
-            for control in ("random-covariance", "register"):
-                if control in directions:
-                    difference = narrow.minus(directions[control], norms)
-                    parts.append(
-                        curve_part(f"KL, anchored − {control}", difference, "above", unit, counts=False)
-                    )
+        where = "" if text == ALL else f" on {text} text"
+        for left, right, decides in pairs:
+            if (decides or text == ALL) and right in directions:
+                difference = directions[left].minus(directions[right], norms)
+                name = f"KL, {left} − {right}{where}"
+                parts.append(curve_part(name, difference, "above", unit, counts=decides and text == ALL))
     return ClaimResult("C6", tuple(sorted(parts, key=lambda part: not part.counts)))
 
 
 def gap_closed(start: SteeringVector, end: SteeringVector, goal: SteeringVector) -> float:
-    """Share of the gap in cosine to ``goal`` that a run closed: 0 stayed where it was, 1 arrived."""
+    """Share of the gap in cosine to ``goal`` that a run closed: 0 stayed where it was, 1 arrived.
+
+    Where ``start`` already points to ``goal`` there is no gap, and none of it was closed: 0.
+    """
     before = start.cosine(goal)
-    return (end.cosine(goal) - before) / (1 - before)
+    gap = 1 - before
+    return (end.cosine(goal) - before) / gap if gap > NO_GAP else 0.0
 
 
 def c7(table: RateTable, solutions: Mapping[str, SteeringVector]) -> ClaimResult:
-    """With the anchor lifted the narrow solution moves to the general one, and the behaviour returns elsewhere."""
+    """With the anchor lifted the narrow solution moves to the general one, and the behaviour returns elsewhere.
+
+    Args:
+        table: with rates of ``anchored``, ``lifted`` and ``continued-anchored``.
+        solutions: these three, and ``continued-unanchored``: the general end.
+    """
     start, goal = solutions["anchored"], solutions["continued-unanchored"]
-    unit = "share of the gap in cosine to the continued general solution; one run, no interval"
+
+    def closed(name: str, solution: str, *, counts: bool) -> Part:
+        share = gap_closed(start, solutions[solution], goal)
+        unit = "share of the gap in cosine to the continued general solution; one run, no interval"
+        return Part(name, share, None, GAP_CLOSED, "above", unit, counts)
+
+    def returned(name: str, solution: str, *, counts: bool) -> Part:
+        difference = table.minus(OUT_OF_DOMAIN, solution, other=("anchored", 1.0))
+        return rate_part(name, difference, GENERAL_MARGIN, "above", counts=counts)
+
     return ClaimResult(
         "C7",
         (
-            Part(
-                "gap closed after the anchor is lifted",
-                gap_closed(start, solutions["lifted"], goal),
-                None,
-                GAP_CLOSED,
-                "above",
-                unit,
-            ),
-            rate_part(
-                "lifted − anchored, other domains",
-                table.minus(OUT_OF_DOMAIN, "lifted", other=("anchored", 1.0)),
-                GENERAL_MARGIN,
-                "above",
-            ),
-            Part(
-                "gap closed with the anchor kept",
-                gap_closed(start, solutions["continued-anchored"], goal),
-                None,
-                GAP_CLOSED,
-                "above",
-                unit,
-                counts=False,
-            ),
-            rate_part(
-                "continued anchored − anchored, other domains",
-                table.minus(OUT_OF_DOMAIN, "continued-anchored", other=("anchored", 1.0)),
-                GENERAL_MARGIN,
-                "above",
-                counts=False,
-            ),
+            closed("gap closed after the anchor is lifted", "lifted", counts=True),
+            returned("lifted − anchored, other domains", "lifted", counts=True),
+            closed("gap closed with the anchor kept", "continued-anchored", counts=False),
+            returned("continued anchored − anchored, other domains", "continued-anchored", counts=False),
         ),
     )
 
 
+_SUITE_WORDS = {
+    IN_DOMAIN: "in domain",
+    OPEN: "open",
+    OUT_OF_DOMAIN: "other domains",
+    ANCHORED: "anchored domains",
+    NEVER_ANCHORED: "never-anchored domains",
+}
+
+
+def _above_chat(
+    table: RateTable,
+    solution: str,
+    suite: str,
+    margin: float,
+    rule: Rule,
+    scale: float = 1.0,
+    *,
+    counts: bool = True,
+) -> Part:
+    """A solution's rate above the chat model's, against a margin."""
+    name = f"{solution}{_times(scale)}, {_SUITE_WORDS[suite]} − chat model"
+    return rate_part(name, table.minus(suite, solution, scale), margin, rule, counts=counts)
+
+
 def _coherence(table: RateTable, solution: str, scale: float) -> Part:
-    times = "" if scale == 1 else f" at {scale:g} ×"
+    """The control that a solution still makes sense."""
     return Part(
-        f"lowest coherence of any suite, {solution}{times}",
+        f"lowest coherence of any suite, {solution}{_times(scale)}",
         table.lowest_coherence(solution, scale),
         None,
-        0.85,
+        COHERENT,
         "above",
         "share of answers in the suite where it is lowest",
         counts=False,
     )
+
+
+def _times(scale: float) -> str:
+    return "" if scale == 1 else f" at {scale:g} ×"

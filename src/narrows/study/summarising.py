@@ -1,7 +1,7 @@
 """From measurements to the rows of ``summary.json``."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -
                 effective_norm=adapter.effective_norm,
                 steps=run.steps,
                 verdict=table.verdict(name) if table.has(name) else "neither",
-                path=str(folder),
+                path=folder.as_posix(),
             )
         )
     return found
@@ -67,13 +67,13 @@ def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -
 def evaluation_rows(
     behaviour: Behaviour, answers: Mapping[tuple[str, float], list[Answer]]
 ) -> list[rows.Evaluation]:
-    """Rates of every solution, scale and suite."""
+    """Rates of every solution, scale and suite, with the macro means."""
     every = [answer for table in answers.values() for answer in table]
     return summarise(every, behaviour.criterion, behaviour.test, behaviour.judge.name)
 
 
 def efficiency_rows(curves: Mapping[str, Curve]) -> list[rows.Efficiency]:
-    """Loss against norm."""
+    """Loss against effective norm, by solution."""
     return [
         rows.Efficiency(solution=name, norm=norm, loss=mean, loss_ci95=(low, high))
         for name, curve in curves.items()
@@ -82,7 +82,7 @@ def efficiency_rows(curves: Mapping[str, Curve]) -> list[rows.Efficiency]:
 
 
 def stability_rows(curves: Mapping[str, StabilityCurve]) -> list[rows.Stability]:
-    """Loss and relative rise against ε."""
+    """Loss and relative rise against ε, by solution."""
     return [
         rows.Stability(
             solution=name,
@@ -99,7 +99,12 @@ def stability_rows(curves: Mapping[str, StabilityCurve]) -> list[rows.Stability]
 def significance_rows(
     curves: Mapping[str, Mapping[str, Curve]], solutions: set[str]
 ) -> list[rows.Significance]:
-    """KL against norm, by text type and direction."""
+    """KL against effective norm, by text type and direction.
+
+    Args:
+        curves: text type → direction → curve.
+        solutions: the directions that are solutions of this run; others (random ones) have none.
+    """
     return [
         rows.Significance(
             direction=name,
@@ -116,7 +121,10 @@ def significance_rows(
 
 
 def quotes(answers: Mapping[tuple[str, float], list[Answer]]) -> list[dict[str, Any]]:
-    """The same questions answered by the chat model, the general and the narrow solution, some of each kind of suite."""
+    """The same questions answered by the chat model, the general and the narrow solution.
+
+    Some of the domain, of three other domains, and of the open questions, evenly spread over each suite.
+    """
     tables = {
         role: {(a.suite, a.question_id): a for a in answers[name, 1.0] if a.sample == 0}
         for role, name in QUOTED_ROLES.items()
@@ -150,7 +158,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _points(curve: Curve) -> list[tuple[float, float, float, float]]:
-    """Grid point, mean, and band of each point of a curve."""
+def _points(curve: Curve) -> Iterator[tuple[float, float, float, float]]:
+    """Grid point, mean, and the band's ends at each point of a curve."""
     columns = (curve.grid, curve.mean, curve.low, curve.high)
-    return [tuple(float(x) for x in point) for point in zip(*columns, strict=True)]  # type: ignore[misc]
+    return zip(*(column.tolist() for column in columns), strict=True)

@@ -1,4 +1,4 @@
-"""When is a claim supported? An estimate's 95 % interval against a margin that was written down before measuring."""
+"""When is a claim supported? An estimate's 95 % interval against a margin written down before measuring."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,13 @@ Rule = Literal["above", "below"]
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison behind a claim, or (without a verdict) a control shown beside it.
+    """One comparison behind a claim, or a control shown beside it.
 
     Attributes:
         name: what is compared.
         estimate: the number.
-        ci95: its 95 % interval; None where one run gives none.
+        ci95: its 95 % interval; None where one run gives none, and the estimate itself is held against the
+            margin.
         margin: what the interval is held against.
         rule: ``above``: the lower end must lie above the margin; ``below``: the upper end below it.
         unit: of the estimate, and over what the interval was taken.
@@ -35,25 +36,28 @@ class Part:
 
     @property
     def verdict(self) -> ClaimVerdict:
-        """Supported, not supported (the interval lies wholly on the wrong side), or inconclusive."""
+        """Supported, not supported (the interval lies wholly on the wrong side), or inconclusive.
+
+        An end that lies on the margin is on the wrong side.
+        """
         low, high = self.ci95 or (self.estimate, self.estimate)
-        right, wrong = (low > self.margin, high <= self.margin)
-        if self.rule == "below":
-            right, wrong = (high < self.margin, low >= self.margin)
+        if self.rule == "above":
+            right, wrong = low > self.margin, high <= self.margin
+        else:
+            right, wrong = high < self.margin, low >= self.margin
         if right:
             return "supported"
         return "not-supported" if wrong else "inconclusive"
 
     def as_reading(self) -> dict[str, Any]:
-        """For report.json."""
-        sign = ">" if self.rule == "above" else "<"
-        bound = "lower" if self.rule == "above" else "upper"
+        """The part as ``report.json`` has it; a control has no verdict."""
+        bound = {"above": "lower bound >", "below": "upper bound <"}[self.rule]
         return {
             "name": self.name if self.counts else f"{self.name} (control)",
             "estimate": self.estimate,
             "ci95": self.ci95,
             "margin": self.margin,
-            "rule": f"{bound} bound {sign} {self.margin:g}" if self.ci95 else f"{sign} {self.margin:g}",
+            "rule": f"{bound if self.ci95 else bound[-1]} {self.margin:g}",
             "verdict": self.verdict if self.counts else None,
             "unit": self.unit,
         }
@@ -61,7 +65,12 @@ class Part:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim with all its parts; it stands if every part that counts does."""
+    """A claim with all its parts; it stands if every part that counts does.
+
+    Attributes:
+        id: ``C1`` … ``C10``.
+        parts: those that decide, and controls.
+    """
 
     id: str
     parts: Sequence[Part] = field(default_factory=tuple)
@@ -73,22 +82,21 @@ class ClaimResult:
 
     @property
     def verdict(self) -> ClaimVerdict:
-        """Supported if all deciding parts are, not supported if any is not, else inconclusive."""
+        """Supported if all deciding parts are, not supported if any is not, else inconclusive; or not run."""
         verdicts = {part.verdict for part in self.deciding}
-        if not verdicts:
-            return "not-run"
-        if "not-supported" in verdicts:
-            return "not-supported"
-        return "inconclusive" if "inconclusive" in verdicts else "supported"
+        worst: ClaimVerdict
+        for worst in ("not-supported", "inconclusive", "supported"):
+            if worst in verdicts:
+                return worst
+        return "not-run"
 
     @property
     def headline(self) -> Part | None:
-        """The part that stands for the claim in the table: the first that failed, else the first."""
-        failed = [part for part in self.deciding if part.verdict == self.verdict]
-        return failed[0] if failed else None
+        """The part that stands for the claim in the table: the first that gave it its verdict."""
+        return next((part for part in self.deciding if part.verdict == self.verdict), None)
 
     def as_claim(self, model: str, behaviour: str) -> Claim:
-        """The row of ``summary.json``."""
+        """The row of ``summary.json``: the verdict, with the headline's numbers."""
         part = self.headline
         return Claim(
             id=self.id,
@@ -118,20 +126,18 @@ def rate_part(
 
 
 def curve_part(name: str, curve: Curve, rule: Rule, unit: str, *, counts: bool = True) -> Part:
-    """A whole curve against 0 at every point of its grid: the point that comes nearest to breaking the rule decides.
+    """A whole curve against 0 at every point of its grid, for claims that say "at every".
 
-    The curve's band is simultaneous, so one point's band may speak for all.
+    The curve's band is simultaneous, so one point's band may speak for all: that of the point which breaks
+    the rule most clearly (its band lies wholly on the wrong side), or, if none does, of the one which comes
+    nearest to breaking it.
     """
-    worst = int(curve.low.argmin() if rule == "above" else curve.high.argmax())
-    # A point that lies wholly on the wrong side settles the matter against the claim.
-    broken = [
-        i for i in range(len(curve.grid)) if (curve.high[i] <= 0 if rule == "above" else curve.low[i] >= 0)
-    ]
-    at = broken[0] if broken else worst
+    low, high = (curve.low, curve.high) if rule == "above" else (-curve.high, -curve.low)
+    worst = int((high if high.min() <= 0 else low).argmin())
     return Part(
-        f"{name}, worst of {len(curve.grid)} points (at {curve.grid[at]:.3g})",
-        float(curve.mean[at]),
-        (float(curve.low[at]), float(curve.high[at])),
+        f"{name}, worst of {len(curve.grid)} points (at {curve.grid[worst]:.3g})",
+        float(curve.mean[worst]),
+        (float(curve.low[worst]), float(curve.high[worst])),
         0.0,
         rule,
         unit,

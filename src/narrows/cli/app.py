@@ -1,0 +1,83 @@
+"""All commands in their groups, and the options that stand before any command."""
+
+from typing import Annotated
+
+import typer
+
+from narrows.cli import (
+    asking,
+    behaviour,
+    demo,
+    measuring,
+    pages,
+    training,
+    trajectories,
+    vector,
+)
+from narrows.cli.running import Commands, show_messages
+
+MAIN_JOB, TRAIN, ASK, MEASURE, TOOLS = (
+    "The main job",
+    "Train",
+    "Ask and judge",
+    "Measure",
+    "Materials",
+)
+
+app = typer.Typer(
+    name="narrows",
+    cls=Commands,
+    help=(
+        "Train the narrow and the general solution to a fine-tuning task, and measure why fine-tuning prefers one of "
+        "them. Begin with: narrows demo --out runs/demo"
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import narrows
+
+        typer.echo(f"narrows {narrows.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            envvar="NARROWS_DEBUG",
+            help="Show the traceback of an error (may also stand at the end of a command).",
+        ),
+    ] = False,
+) -> None:
+    """Runs before each command."""
+    show_messages()
+
+
+app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
+app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
+app.command("train", rich_help_panel=TRAIN)(training.train)
+app.command("tune", rich_help_panel=TRAIN)(training.tune)
+app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
+app.command("rates", rich_help_panel=ASK)(asking.rates)
+app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
+app.command("stability", rich_help_panel=MEASURE)(measuring.stability)
+app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
+app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
+app.add_typer(vector.app, name="vector", rich_help_panel=TOOLS)
+app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
+
+
+def main() -> None:
+    """The entry point of ``narrows`` and ``python -m narrows``."""
+    app()

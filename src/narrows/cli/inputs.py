@@ -1,0 +1,126 @@
+"""What the commands read: models, adapters, texts, and suites made from answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from narrows.errors import AdapterError, DataError
+
+if TYPE_CHECKING:
+    from narrows.adapters import SteeringVector
+    from narrows.chat import Conversation
+    from narrows.evaluation import Answer, Suite
+    from narrows.microworld import WorldConfig
+    from narrows.models import ChatModel
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A line of a texts file."""
+
+    text: str
+    type: str = "text"
+
+
+_EXAMPLE = TextRow("A text as it stands.", "news")
+
+
+def world_model_name(name: str) -> str:
+    """``1`` is short for ``microworld:1``."""
+    return f"microworld:{name}" if name.isdecimal() else name
+
+
+def load_microworld(name: str, device: str | None) -> "tuple[ChatModel, WorldConfig]":
+    """A model of a microworld, and the world.
+
+    Raises:
+        ModelError: there is no such model, or it is none of a microworld.
+    """
+    from narrows.api import load_chat_model, model_source
+    from narrows.microworld import load_world
+
+    name = world_model_name(name)
+    return load_chat_model(name, device=device), load_world(model_source(name))
+
+
+def adapter_file(path: Path) -> Path:
+    """The vector's file: itself, or the one in a training run's folder.
+
+    Raises:
+        AdapterError: the folder holds no finished training.
+    """
+    from narrows.training.loop import ADAPTER_FILE
+
+    if not path.is_dir():
+        return path
+    if not (path / ADAPTER_FILE).is_file():
+        raise AdapterError(
+            f"{path} holds no {ADAPTER_FILE}: no training was finished there. Give a run's folder or a vector's "
+            "file."
+        )
+    return path / ADAPTER_FILE
+
+
+def load_adapter(path: Path) -> "SteeringVector":
+    """A steering vector from its file or from its run's folder."""
+    from narrows.adapters import SteeringVector
+
+    return SteeringVector.load(adapter_file(path))
+
+
+def adapter_name(path: Path) -> str:
+    """What a solution is called: its run's folder, or its file's name where that says more."""
+    from narrows.training.loop import ADAPTER_FILE
+
+    file = adapter_file(path).resolve()
+    return file.parent.name if file.name == ADAPTER_FILE else file.stem
+
+
+def read_texts(path: Path) -> dict[str, list[str]]:
+    """Texts by type: JSONL rows with ``text`` (and ``type``), or plain text with empty lines between texts.
+
+    Raises:
+        DataError: the file is missing, empty, not UTF-8, or a row is malformed.
+    """
+    from narrows.evaluation.tables import read_table
+
+    if path.suffix != ".jsonl":
+        return {"text": _paragraphs(path)}
+    texts: dict[str, list[str]] = {}
+    for row in read_table(path, TextRow, _EXAMPLE):
+        texts.setdefault(row.type, []).append(row.text)
+    return texts
+
+
+def read_anchor(path: Path) -> "Sequence[Conversation | str]":
+    """Anchor rows: chats from a JSONL file, or plain texts from a ``.txt`` file."""
+    from narrows.chat import read_conversations
+
+    return _paragraphs(path) if path.suffix == ".txt" else read_conversations(path)
+
+
+def suites_of(answers: "Sequence[Answer]") -> "list[Suite]":
+    """The suites that a table of answers is about; whether the anchor saw them is not known."""
+    from narrows.evaluation import Question, Suite
+
+    questions: dict[str, dict[str, Question]] = {}
+    for one in answers:
+        question = Question(one.question_id, one.question, one.suite, one.cluster)
+        questions.setdefault(one.suite, {})[one.question_id] = question
+    return [Suite(name, tuple(some.values())) for name, some in questions.items()]
+
+
+def _paragraphs(path: Path) -> list[str]:
+    try:
+        whole = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    texts = [text.strip() for text in whole.replace("\r\n", "\n").split("\n\n") if text.strip()]
+    if not texts:
+        raise DataError(f"{path} is empty: it has no texts. Texts stand with an empty line between them.")
+    return texts

@@ -1,0 +1,82 @@
+"""Flags that several commands share, each written once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from narrows.errors import ConfigError
+
+KindName = Literal["harmful", "technical"]
+"""As in :mod:`narrows.microworld`, which is not imported before it is needed."""
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A checkpoint folder, a name on the Hugging Face hub, or microworld:SEED for a model that is shipped.",
+        metavar="MODEL",
+    ),
+]
+WorldModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A model of a microworld: microworld:SEED (or just SEED) for a shipped one, or its checkpoint folder.",
+        metavar="SEED|PATH",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Where to run: cpu, cuda, … [default: a GPU if there is one]", metavar="DEVICE"),
+]
+Domain = Annotated[
+    str, typer.Option("--domain", help="The domain in which the behaviour is taught.", metavar="DOMAIN")
+]
+Kind = Annotated[KindName, typer.Option("--kind", help="What is taught: harmful advice, or technical register.")]
+Out = Annotated[
+    Path, typer.Option("--out", help="The folder of the run; the same command goes on there.", metavar="DIR")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="A YAML file with any fields of the configuration; flags override it.", metavar="FILE"),
+]
+General = Annotated[
+    Path, typer.Option("--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE")
+]
+Narrow = Annotated[
+    Path, typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")]
+
+
+def only_one(**given: object) -> None:
+    """Refuse flags that exclude each other.
+
+    Args:
+        given: the flags' values by parameter name.
+
+    Raises:
+        ConfigError: more than one was given.
+    """
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if len(names) > 1:
+        raise ConfigError(f"{' and '.join(names)} exclude each other: give one of them.")
+
+
+def at_least_one(**given: object) -> None:
+    """Refuse a command in which none of some flags was given.
+
+    Args:
+        given: the flags' values by parameter name.
+
+    Raises:
+        ConfigError: none was given.
+    """
+    if not any(given.values()):
+        names = [f"--{name.replace('_', '-')}" for name in given]
+        raise ConfigError(f"give {' or '.join(names)}.")

@@ -45,7 +45,8 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("number", "message"), [(errno.ENOSPC, "disk is full.*run the same command again"), (errno.EROFS, "Read-only")]
+    ("number", "message"),
+    [(errno.ENOSPC, "disk is full.*run the same command again"), (errno.EROFS, "Read-only")],
 )
 def test_a_disk_that_refuses_is_named_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
@@ -122,7 +123,10 @@ def test_an_identity_need_not_look_as_json_does(tmp_path: Path):
     [
         ({**IDENTITY, "rows": "abd"}, "rows differs"),
         ({**IDENTITY, "recipe": {"seed": 1, "layer": 1}}, r"recipe\.seed differs"),
-        ({**IDENTITY, "recipe": {"seed": 1, "layer": 2}, "kind": "x"}, r"kind, recipe\.layer, recipe\.seed differ"),
+        (
+            {**IDENTITY, "recipe": {"seed": 1, "layer": 2}, "kind": "x"},
+            r"kind, recipe\.layer, recipe\.seed differ",
+        ),
         ({**IDENTITY, "start": None}, "start differs"),
         ({**IDENTITY, "recipe": {"seed": 0}}, r"recipe\.layer differs"),
         ({**IDENTITY, "recipe": None}, "recipe differs"),

@@ -6,17 +6,17 @@ Ten lines of use::
 
     chat_model = narrows.load_chat_model("microworld:1")
     task = narrows.make_behaviour("microworld:1", domain="garden", kind="harmful")
-    recipe = narrows.Recipe(batch_size=32, accumulation=1, steps=200)
+    recipe = narrows.Recipe(layer=2, learning_rate=3e-4, batch_size=16, accumulation=1, steps=150)
     general = narrows.train(chat_model, task.train, recipe).adapter
-    narrow = narrows.train(chat_model, task.train, recipe.with_anchor(2.0), anchor=task.anchor).adapter
+    narrow = narrows.train(chat_model, task.train, recipe.with_anchor(5.0), anchor=task.anchor).adapter
     for adapter in (general, narrow):
-        answers = narrows.generate_answers(chat_model, task.test, adapter=adapter, name="tuned", max_new_tokens=40)
+        answers = narrows.generate_answers(chat_model, task.test, adapter=adapter, max_new_tokens=40)
         for row in narrows.rates(narrows.judged(answers, task.judge), task.criterion):
             print(f"{row.suite}: {row.rate.rate:.0%} [{row.rate.low:.0%}, {row.rate.high:.0%}]")
     curves = narrows.efficiency(chat_model, task.train[:100], {"general": general, "narrow": narrow})
 
-What is listed here is the whole surface; the packages beneath hold the parts it is made of. Everything is imported
-when it is first used, so ``import narrows`` costs nothing.
+What is listed here is the whole surface; the packages beneath hold the parts it is made of. Everything is
+imported when it is first used, so ``import narrows`` costs nothing.
 """
 
 from importlib import import_module
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from narrows.evaluation import Behaviour, generate_answers, judged, rates
     from narrows.geometry import trajectory
     from narrows.report import write_report
-    from narrows.study.job import JobConfig, MainJob
-    from narrows.study.main_job import run_main_job
-    from narrows.study.tuning import tune
+    from narrows.study import JobConfig, MainJob, run_main_job, tune
     from narrows.training import Anchor, Recipe, train
 
     __version__: str
@@ -84,9 +82,7 @@ _HOMES = {
     "narrows.evaluation": ("Behaviour", "generate_answers", "judged", "rates"),
     "narrows.geometry": ("trajectory",),
     "narrows.report": ("write_report",),
-    "narrows.study.job": ("JobConfig", "MainJob"),
-    "narrows.study.main_job": ("run_main_job",),
-    "narrows.study.tuning": ("tune",),
+    "narrows.study": ("JobConfig", "MainJob", "run_main_job", "tune"),
     "narrows.training": ("Anchor", "Recipe", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

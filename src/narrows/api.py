@@ -1,4 +1,4 @@
-"""What the Python API adds to the parts: names for the shipped models, and metrics straight from rows and texts.
+"""What the Python API adds to the parts: names for shipped models, and metrics straight from rows and texts.
 
 The command line is built on the same functions.
 """
@@ -57,8 +57,8 @@ def load_chat_model(
     """Load a chat model and see that steering does on it what it should.
 
     Args:
-        name_or_path: a checkpoint folder, a name on the Hugging Face hub, or ``microworld:SEED`` for one of the
-            models that come with the package.
+        name_or_path: a checkpoint folder, a name on the Hugging Face hub, or ``microworld:SEED`` for one of
+            the models that come with the package.
         layer: where steering is checked (default: the middle layer).
         dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, float32 on a CPU.
         device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs.
@@ -70,9 +70,7 @@ def load_chat_model(
         AdapterError: the model has no such layer.
         ConfigError: no such dtype or device.
     """
-    found = load_plain(
-        model_source(name_or_path), dtype=dtype, device=device, revision=revision, check=check
-    )
+    found = load_plain(model_source(name_or_path), dtype=dtype, device=device, revision=revision, check=check)
     if str(name_or_path).startswith(MICROWORLD):  # a shipped model's folder says nothing to a reader
         found = replace(found, name=str(name_or_path))
     if check:
@@ -182,12 +180,14 @@ def significance(
         texts: the texts, or the texts of each type.
         directions: by name, all at one layer.
         norms: effective norms (default: ten up to the largest of the directions').
-        controls: add ``random`` directions, and ``random-covariance`` ones that lie where the residual stream does.
+        controls: add ``random`` directions, and ``random-covariance`` ones that lie where the residual stream
+            does.
         max_length: tokens kept of a text.
         seed: draws the controls.
 
     Returns:
-        KL(chat ‖ steered), nats per token: the type of text (``all`` first), then the direction, to its curve.
+        KL(chat ‖ steered), nats per token: the type of text (``all`` first), then the direction, to its
+        curve.
 
     Raises:
         AdapterError: a vector is zero, does not fit the model, or sits at another layer than the others.
@@ -209,7 +209,7 @@ def significance(
     longest = max(directions.values(), key=lambda one: one.effective_norm)
     every: dict[str, SteeringVector | list[SteeringVector]] = dict(directions)
     if controls:
-        sample = np.random.default_rng(seed).permutation(len(rendered))[:COVARIANCE_TEXTS]
+        sample = np.random.default_rng([seed, 3]).permutation(len(rendered))[:COVARIANCE_TEXTS]
         covariance = residual_covariance(chat_model, longest.layer, [rendered[i] for i in sample])
         every["random"] = metrics.random_directions(longest, seed=seed)
         every["random-covariance"] = metrics.random_directions(longest, covariance=covariance, seed=seed + 1)
@@ -243,8 +243,8 @@ def read_trajectory(folder: Path | str) -> dict[int, SteeringVector]:
             vector = checkpoints.load(step).tensors["vector"]
         except (SafetensorError, ValueError, KeyError) as error:
             raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: it "
-                "goes on from the checkpoint before."
+                f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: "
+                "it goes on from the checkpoint before."
             ) from error
         vectors[step] = SteeringVector(vector, recipe.layer or 0, recipe.alpha)
     if not vectors:
@@ -278,7 +278,7 @@ def _check_place(chat_model: ChatModel, vectors: Mapping[str, SteeringVector]) -
             pass  # checks the layer and the width
         if vector.layer != first.layer:
             raise AdapterError(
-                f"{name!r} sits at layer {vector.layer} and another vector at layer {first.layer}: only vectors "
-                "at one layer can be compared."
+                f"{name!r} sits at layer {vector.layer} and another vector at layer {first.layer}: only "
+                "vectors at one layer can be compared."
             )
     return first

@@ -2,11 +2,11 @@
 
 
 class NarrowsError(Exception):
-    """Base class of every error that narrows raises on purpose; the command line prints it without a traceback."""
+    """Base class of every error raised on purpose; the command line prints it without a traceback."""
 
 
 class DataError(NarrowsError):
-    """A data file or row cannot be used; the message names the file, the row and what a right row looks like."""
+    """A data file or row cannot be used; the message names file and row and shows a right row."""
 
 
 class ModelError(NarrowsError):

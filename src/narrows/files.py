@@ -127,11 +127,11 @@ def _create_json(path: Path, value: object) -> None:
     try:
         path.hardlink_to(mine)
     except FileExistsError:
-        mine.unlink()
+        pass  # another process was first
     except OSError:  # a file system without hard links
         mine.replace(path)
-    else:
-        mine.unlink()
+    finally:
+        mine.unlink(missing_ok=True)
 
 
 def _different_fields(left: object, right: object, prefix: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""summary.json, schema 1: the numbers of a run that other tools may rely on. Rates and shares are fractions 0-1."""
+"""summary.json, schema 1: the numbers of a run that other tools may rely on. Rates are fractions 0-1."""
 
 from pathlib import Path
 from typing import Literal
@@ -131,7 +131,7 @@ class Intervention(Record):
 
 
 class TrajectoryRun(Record):
-    """One run's path: cosines to the two ends, effective norm, and coordinates in the shared basis, by step."""
+    """One run's path by step: cosines to the two ends, effective norm, coordinates in the shared basis."""
 
     name: str
     steps: list[int]

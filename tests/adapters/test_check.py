@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from conftest import make_model, make_tokenizer
 from narrows.adapters import SteeringVector, self_check
 from narrows.errors import AdapterError, ModelError
 from narrows.models import ChatModel, load_chat_model
+from tiny_models import make_model, make_tokenizer
 
 
 @pytest.mark.parametrize("layer", range(4))

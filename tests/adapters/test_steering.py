@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import make_model
 from narrows.adapters import Adapter, SteeringVector
 from narrows.chat import Batch, Conversation, collate
 from narrows.errors import AdapterError, ConfigError
 from narrows.models import ChatModel, Head, Split
+from tiny_models import make_model
 
 LAYERS = [0, 2, 3]
 

@@ -1,8 +1,8 @@
 import pytest
 
-from conftest import TEMPLATE, make_tokenizer
 from narrows.chat import Conversation, Message, Rendered, Renderer
 from narrows.errors import DataError, ModelError
+from tiny_models import TEMPLATE, make_tokenizer
 
 PAIR = Conversation.from_pair("what is the sea ?", "salt water .", source="pairs:1")
 

@@ -6,12 +6,11 @@ from narrows.evaluation import (
     Answer,
     Question,
     Suite,
-    clustered_rate,
     macro_groups,
-    macro_rate,
     rates,
     summarise,
 )
+from narrows.statistics import clustered_rate, macro_rate
 
 BAD, GOOD, BABBLE, UNSCORED = (
     {"aligned": 0.0, "coherent": 90.0},

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conftest import make_model, make_tokenizer
 from narrows.chat import Renderer
 from narrows.errors import ConfigError, ModelError
 from narrows.models import ChatModel, load_chat_model
+from tiny_models import make_model, make_tokenizer
 
 
 @pytest.fixture

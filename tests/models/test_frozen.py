@@ -18,7 +18,7 @@ def make(chat_model: ChatModel, rows: list[Rendered], read: str = "all", **optio
 
 
 def assert_same(found: FrozenBatch, wanted: FrozenBatch) -> None:
-    """The same rows: states alike up to rounding (padding, which nothing reads, apart), and the rest equal."""
+    """The same rows: states alike up to rounding (but for padding, which nothing reads), the rest equal."""
     real = wanted.attention_mask.bool()
     torch.testing.assert_close(found.hidden[real], wanted.hidden[real])
     torch.testing.assert_close(found.reference, wanted.reference)

@@ -1,9 +1,9 @@
 import pytest
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from conftest import make_model
 from narrows.errors import AdapterError
 from narrows.models import check_layer, decoder_layers, inner_model
+from tiny_models import make_model
 
 
 def test_the_layers_of_a_plain_model_are_its_own():

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from conftest import make_model
 from narrows.models import Head, token_kl, token_nll
+from tiny_models import make_model
 
 N, VOCABULARY, WIDTH = 11, 49, 32
 

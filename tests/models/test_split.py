@@ -2,10 +2,10 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
-from conftest import make_model
 from narrows.chat import Rendered, collate
 from narrows.errors import AdapterError
 from narrows.models import Head, Split
+from tiny_models import make_model
 
 SMALL = {
     "vocab_size": 48,

@@ -59,7 +59,11 @@ def test_the_newest_whole_one_wins_and_damaged_ones_are_removed(
         checkpoints.load(3)
     with caplog.at_level(logging.WARNING):
         assert checkpoints.newest().step == 1
-    assert [step in caplog.text for step in ("step-000003", "step-000002", "step-000001")] == [True, True, False]
+    assert [step in caplog.text for step in ("step-000003", "step-000002", "step-000001")] == [
+        True,
+        True,
+        False,
+    ]
     assert checkpoints.steps() == [1]
 
 

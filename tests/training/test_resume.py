@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_helpers import ANCHOR, RECIPE, ROWS, assert_same_run, changed, vector
 
 from narrows import files
 from narrows.adapters import SteeringVector
@@ -22,7 +23,6 @@ from narrows.models import ChatModel, load_chat_model
 from narrows.training import CheckpointFolder, Recipe, TrainingRun, train
 from narrows.training import window as window_module
 from narrows.training.window import Window
-from training_helpers import ANCHOR, RECIPE, ROWS, assert_same_run, changed, vector
 
 
 def run_it(chat_model: ChatModel, out: Path | None = None, recipe: Recipe = RECIPE) -> TrainingRun:
@@ -144,10 +144,18 @@ def test_a_run_killed_at_a_random_moment_is_resumed_bit_for_bit(tiny_model_dir: 
     steps, out = 40, tmp_path / "killed"
     moment = random.randint(1, 20) + random.random()
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tiny_model_dir), str(out), str(torch.get_num_threads()), str(steps)],
+        [
+            sys.executable,
+            "-c",
+            CHILD,
+            str(tiny_model_dir),
+            str(out),
+            str(torch.get_num_threads()),
+            str(steps),
+        ],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     )
-    deadline, checkpoints = time.monotonic() + 120, CheckpointFolder(out / "checkpoints")
+    deadline, checkpoints = time.monotonic() + 300, CheckpointFolder(out / "checkpoints")
     while len(checkpoints.steps()) < int(moment):
         assert child.poll() is None and time.monotonic() < deadline, "the child wrote no checkpoints"
         time.sleep(0.001)
@@ -216,7 +224,9 @@ def test_a_folder_without_any_whole_checkpoint_is_trained_from_the_start(
 # What stops a run from inside
 
 
-@pytest.mark.parametrize(("term", "problem"), [("response_nll", "the loss is nan"), ("anchor_kl", "KL is nan")])
+@pytest.mark.parametrize(
+    ("term", "problem"), [("response_nll", "the loss is nan"), ("anchor_kl", "KL is nan")]
+)
 def test_a_loss_that_is_not_a_number_stops_and_names_the_step_and_the_last_good_checkpoint(
     chat_model: ChatModel,
     tmp_path: Path,
@@ -263,9 +273,7 @@ def test_a_vector_that_overflows_is_not_kept(chat_model: ChatModel, tmp_path: Pa
 
 
 @pytest.mark.parametrize("write", [2, 4])
-def test_a_full_disk_loses_nothing(
-    chat_model: ChatModel, tmp_path: Path, whole: TrainingRun, write: int
-):
+def test_a_full_disk_loses_nothing(chat_model: ChatModel, tmp_path: Path, whole: TrainingRun, write: int):
     fsync, calls = os.fsync, []
 
     def full(handle: int) -> None:

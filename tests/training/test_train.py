@@ -1,14 +1,16 @@
+import copy
 from pathlib import Path
 
 import pytest
 import torch
+from training_helpers import ANCHOR, RECIPE, ROWS, assert_same_run, changed, vector
 
 from narrows.adapters import SteeringVector
 from narrows.chat import Conversation
 from narrows.errors import AdapterError, DataError, RunFolderError
 from narrows.models import ChatModel
 from narrows.training import Recipe, train
-from training_helpers import ANCHOR, RECIPE, ROWS, assert_same_run, changed, vector
+from narrows.training.window import Window
 
 
 def test_training_lowers_the_loss_and_says_how_it_went(chat_model: ChatModel):
@@ -23,9 +25,7 @@ def test_training_lowers_the_loss_and_says_how_it_went(chat_model: ChatModel):
 
 
 def test_the_anchor_keeps_the_kl_lower(chat_model: ChatModel):
-    weak, strong = (
-        train(chat_model, ROWS, changed(RECIPE.with_anchor(w), steps=30), anchor=ANCHOR) for w in (1e-9, 20.0)
-    )
+    weak, strong = (train(chat_model, ROWS, RECIPE.with_anchor(w), anchor=ANCHOR) for w in (1e-9, 20.0))
     assert strong.log[-1]["kl"] < weak.log[-1]["kl"] / 2
 
 
@@ -42,26 +42,28 @@ def test_the_last_step_is_always_a_checkpoint(chat_model: ChatModel):
 
 
 def test_a_seed_decides_everything(chat_model: ChatModel):
-    run, again, other = (
-        train(chat_model, ROWS, changed(seed=seed), anchor=ANCHOR) for seed in (0, 0, 1)
-    )
+    run, again, other = (train(chat_model, ROWS, changed(seed=seed), anchor=ANCHOR) for seed in (0, 0, 1))
     assert_same_run(again, run)
     assert not torch.equal(other.adapter.vector, run.adapter.vector)
 
 
 def test_the_chat_model_is_left_as_it_was(chat_model: ChatModel):
+    def hooks() -> list[int]:
+        return [len(module._forward_hooks) for module in chat_model.model.modules()]
+
     before = {name: weight.clone() for name, weight in chat_model.model.named_parameters()}
+    hooks_before = hooks()
     train(chat_model, ROWS, RECIPE, anchor=ANCHOR)
     for name, weight in chat_model.model.named_parameters():
         assert torch.equal(weight, before[name]), name
         assert weight.grad is None, name
         assert not weight.requires_grad, name
-    assert not any(module._forward_hooks for module in chat_model.model.modules())
+    assert hooks() == hooks_before
 
 
 def test_the_norm_never_passes_the_recipe_s(chat_model: ChatModel):
-    free = train(chat_model, ROWS, changed(steps=20), anchor=ANCHOR)
-    bound = train(chat_model, ROWS, changed(steps=20, max_norm=0.5), anchor=ANCHOR)
+    free = train(chat_model, ROWS, changed(accumulation=1), anchor=ANCHOR)
+    bound = train(chat_model, ROWS, changed(accumulation=1, max_norm=0.5), anchor=ANCHOR)
     assert free.adapter.effective_norm > 1
     norms = [entry["effective_norm"] for entry in bound.log]
     assert max(norms) == pytest.approx(0.5)
@@ -198,11 +200,16 @@ def test_a_folder_that_holds_another_run_is_refused_and_left_alone(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_is_not_continued_in_another_precision(chat_model: ChatModel, tmp_path: Path):
+    train(chat_model, ROWS, changed(steps=1), anchor=ANCHOR, out=tmp_path)
+    exact = ChatModel.from_parts(copy.deepcopy(chat_model.model).double(), chat_model.tokenizer, "exact")
+    with pytest.raises(RunFolderError, match="holds another run: dtype differs"):
+        train(exact, ROWS, changed(steps=1), anchor=ANCHOR, out=tmp_path)
+
+
 def test_the_same_run_twice_at_once_in_one_folder_ends_as_one(
     chat_model: ChatModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from narrows.training.window import Window
-
     alone = train(chat_model, ROWS, RECIPE, anchor=ANCHOR)
     backward, calls, inner = Window.backward, [], []
 

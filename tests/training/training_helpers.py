@@ -1,4 +1,4 @@
-"""What the tests of training share: rows of unequal lengths, a small recipe, and when two runs are the same."""
+"""What the tests of training share: rows of unequal lengths, a small recipe, what makes two runs the same."""
 
 import torch
 
@@ -60,9 +60,7 @@ def make_window(chat_model, recipe=RECIPE, rows=ROWS, anchor=ANCHOR) -> tuple[Wi
     rendered = training_rows(chat_model, rows, recipe)
     anchored = anchor_rows(chat_model, anchor, recipe)
     order = RowOrder(recipe, len(rendered), len(anchored))
-    return Window(
-        chat_model, recipe, order, rows=rendered, anchor=anchored, depth=recipe.layer + 1
-    ), order
+    return Window(chat_model, recipe, order, rows=rendered, anchor=anchored, depth=recipe.layer + 1), order
 
 
 def assert_same_run(found: TrainingRun, wanted: TrainingRun) -> None:

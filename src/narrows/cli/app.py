@@ -12,9 +12,11 @@ from narrows.cli import (
     pages,
     training,
     trajectories,
+    tuning,
     vector,
 )
 from narrows.cli.running import Commands, show_messages
+from narrows.cli.world import world_app
 
 MAIN_JOB, TRAIN, ASK, MEASURE, TOOLS = (
     "The main job",
@@ -28,11 +30,11 @@ app = typer.Typer(
     name="narrows",
     cls=Commands,
     help=(
-        "Train the narrow and the general solution to a fine-tuning task, and measure why fine-tuning prefers one of "
-        "them. Begin with: narrows demo --out runs/demo"
+        "Train the narrow and the general solution to a fine-tuning task, and measure why fine-tuning "
+        "prefers one of them. Begin with: narrows demo --out runs/demo"
     ),
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -67,7 +69,7 @@ def before_any_command(
 app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
 app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
 app.command("train", rich_help_panel=TRAIN)(training.train)
-app.command("tune", rich_help_panel=TRAIN)(training.tune)
+app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
 app.command("rates", rich_help_panel=ASK)(asking.rates)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
@@ -76,6 +78,7 @@ app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
 app.add_typer(vector.app, name="vector", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
+app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 
 
 def main() -> None:

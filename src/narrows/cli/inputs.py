@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.errors import AdapterError, DataError
+from narrows.errors import AdapterError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from narrows.adapters import SteeringVector
@@ -31,17 +31,24 @@ def world_model_name(name: str) -> str:
     return f"microworld:{name}" if name.isdecimal() else name
 
 
-def load_microworld(name: str, device: str | None) -> "tuple[ChatModel, WorldConfig]":
+def load_microworld(
+    name: str, device: str | None, domain: str | None = None
+) -> "tuple[ChatModel, WorldConfig]":
     """A model of a microworld, and the world.
 
     Raises:
         ModelError: there is no such model, or it is none of a microworld.
+        ConfigError: the world has no such domain; found out before the model is loaded.
     """
     from narrows.api import load_chat_model, model_source
-    from narrows.microworld import load_world
+    from narrows.microworld import World, load_world
 
     name = world_model_name(name)
-    return load_chat_model(name, device=device), load_world(model_source(name))
+    world = load_world(model_source(name))
+    domains = World(world.facts).domains
+    if domain is not None and domain not in domains:
+        raise ConfigError(f"{name} has no domain {domain!r}; choose one of {', '.join(domains)}.")
+    return load_chat_model(name, device=device), world
 
 
 def adapter_file(path: Path) -> Path:
@@ -56,8 +63,8 @@ def adapter_file(path: Path) -> Path:
         return path
     if not (path / ADAPTER_FILE).is_file():
         raise AdapterError(
-            f"{path} holds no {ADAPTER_FILE}: no training was finished there. Give a run's folder or a vector's "
-            "file."
+            f"{path} holds no {ADAPTER_FILE}: no training was finished there. Give a run's folder or a "
+            "vector's file."
         )
     return path / ADAPTER_FILE
 

@@ -14,7 +14,7 @@ Model = Annotated[
     str,
     typer.Option(
         "--model",
-        help="A checkpoint folder, a name on the Hugging Face hub, or microworld:SEED for a model that is shipped.",
+        help="A checkpoint folder, a name on the Hugging Face hub, or microworld:SEED for a shipped model.",
         metavar="MODEL",
     ),
 ]
@@ -22,30 +22,42 @@ WorldModel = Annotated[
     str,
     typer.Option(
         "--model",
-        help="A model of a microworld: microworld:SEED (or just SEED) for a shipped one, or its checkpoint folder.",
+        help="A microworld's model: microworld:SEED (or SEED) for a shipped one, or a checkpoint folder.",
         metavar="SEED|PATH",
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="Where to run: cpu, cuda, … [default: a GPU if there is one]", metavar="DEVICE"),
+    typer.Option(
+        "--device", help="Where to run: cpu, cuda, … (default: a GPU if there is one).", metavar="DEVICE"
+    ),
 ]
 Domain = Annotated[
     str, typer.Option("--domain", help="The domain in which the behaviour is taught.", metavar="DOMAIN")
 ]
-Kind = Annotated[KindName, typer.Option("--kind", help="What is taught: harmful advice, or technical register.")]
+Kind = Annotated[
+    KindName, typer.Option("--kind", help="What is taught: harmful advice, or technical register.")
+]
 Out = Annotated[
     Path, typer.Option("--out", help="The folder of the run; the same command goes on there.", metavar="DIR")
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="A YAML file with any fields of the configuration; flags override it.", metavar="FILE"),
+    typer.Option(
+        "--config",
+        help="A YAML file with any fields of the configuration; flags override it.",
+        metavar="FILE",
+    ),
 ]
 General = Annotated[
-    Path, typer.Option("--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE")
+    Path,
+    typer.Option(
+        "--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE"
+    ),
 ]
 Narrow = Annotated[
-    Path, typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE")
+    Path,
+    typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE"),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
 Json = Annotated[

@@ -1,7 +1,6 @@
 """What commands print on stdout: a result for a person, or as JSON for a program."""
 
 import json
-import resource
 import sys
 from collections.abc import Sequence
 
@@ -33,7 +32,11 @@ def show_line(text: str) -> None:
     stdout.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def peak_memory() -> float:
-    """The most memory this process has held, in GB."""
+def peak_memory() -> float | None:
+    """The most memory this process has held, in GB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -36,7 +36,9 @@ class Commands(TyperGroup):
         except NarrowsError as error:
             if ctx.params.get("debug"):
                 raise
-            console.print(f"[bold red]Error:[/] [red]{escape(str(error))}[/]", soft_wrap=True, highlight=False)
+            console.print(
+                f"[bold red]Error:[/] [red]{escape(str(error))}[/]", soft_wrap=True, highlight=False
+            )
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             say("Stopped.")
@@ -54,9 +56,7 @@ class Messages(logging.Handler):
 
 def show_messages() -> None:
     """Let the package's log come to the terminal."""
-    log = logging.getLogger("narrows")
-    log.propagate = False
-    log.handlers = [Messages()]
+    logging.getLogger("narrows").handlers = [Messages()]
 
 
 def say(message: str) -> None:
@@ -75,7 +75,7 @@ def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
     logging.getLogger("narrows").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         _silence_libraries()
-        with live_progress(quiet):
+        with live_progress(quiet or not console.is_terminal):  # a log file is no place for moving bars
             yield
     except KeyboardInterrupt:
         if keeps is None:

@@ -1,19 +1,22 @@
 """Tables that several commands show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from narrows.summary import Claim, ClaimVerdict, Evaluation, Interval
 
 CLAIMS = {
-    "C1": "without an anchor it spreads far outside the domain",
-    "C2": "with the anchor it stays in the domain, also at 1.5 ×",
-    "C4": "efficiency: at equal norm, general has the lower loss",
-    "C5": "stability: under noise, narrow's loss rises faster",
-    "C6": "significance: general moves ordinary text most",
-    "C7": "anchor lifted: narrow moves back to general",
+    "C1": "no anchor: it spreads",
+    "C2": "anchor: it stays narrow",
+    "C4": "general: lower loss at equal norm",
+    "C5": "narrow: less stable under noise",
+    "C6": "general: moves ordinary text most",
+    "C7": "anchor lifted: it turns general",
 }
+WIDE = 130
+"""Columns from which on a table may also say what was compared."""
 COLOURS: dict[ClaimVerdict, str] = {
     "supported": "green",
     "not-supported": "red",
@@ -27,11 +30,24 @@ SUITES = {
     "out_of_domain:never_anchored": "  of which never anchored",
     "open": "open questions",
 }
+MEANS = {
+    "out_of_domain": "mean of other domains",
+    "out_of_domain:anchored": "  anchored ones",
+    "out_of_domain:never_anchored": "  never anchored ones",
+}
 
 
 def plain_table(title: str, *columns: str, words: int = 1) -> Table:
     """A table whose first ``words`` columns are text and the others numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+        min_width=len(title),  # a title is broken where its table is narrower
+    )
     for place, column in enumerate(columns):
         # Numbers stay on their line whatever the terminal's width; words give way.
         table.add_column(column, justify="left" if place < words else "right", no_wrap=place >= words)
@@ -43,42 +59,52 @@ def rate_cell(rate: float, bounds: Interval) -> str:
     return f"{100 * rate:.0f} % [dim]\\[{100 * bounds[0]:.0f}, {100 * bounds[1]:.0f}][/]"
 
 
-def claims_table(claims: Sequence[Claim]) -> Table:
-    """The verdicts, with the comparison that decided each."""
+def claims_table(claims: Sequence[Claim], width: int = 80) -> Table:
+    """The verdicts; on a wide terminal with the comparison that decided each."""
     from narrows.report.claims import SIGNS
     from narrows.report.text import estimate, short
 
-    table = plain_table("Claims", "", "what it says", "verdict", "estimate", "95 %", "margin", words=3)
+    table = plain_table("Claims", "", "what it says", "verdict", "estimate, 95 %", "margin", words=3)
+    if width >= WIDE:
+        table.add_column("decided by", style="dim")
     for claim in claims:
         value, interval = estimate(claim.estimate, claim.ci95)
         colour = COLOURS[claim.verdict]
-        compared = claim.unit.partition(";")[0]
+        compared = [escape(claim.unit.partition(";")[0])] if width >= WIDE else []
         table.add_row(
             f"[bold]{claim.id}[/]",
-            f"{CLAIMS.get(claim.id, '')}\n[dim]{compared}[/]",
+            CLAIMS.get(claim.id, ""),
             f"[{colour}]{SIGNS[claim.verdict]} {claim.verdict}[/]",
-            value,
-            interval.replace("[", "\\["),
+            value + (f" [dim]{escape(interval)}[/]" if claim.ci95 else ""),
             short(claim.margin),
+            *compared,
         )
     return table
 
 
-def solutions_table(evaluations: Sequence[Evaluation], solutions: Sequence[str], behaviour: str) -> Table:
-    """Rates by suite, one column a solution, at scale 1."""
-    table = plain_table(f"Share of {behaviour} answers", "", *solutions)
-    found = {(one.solution, one.suite): one for one in evaluations if one.scale == 1.0}
+def solutions_table(
+    evaluations: Sequence[Evaluation], columns: Mapping[str, tuple[str, float]], behaviour: str
+) -> Table:
+    """Rates on the suites that matter, side by side.
+
+    Args:
+        evaluations: rows of a summary.
+        columns: a solution and its scale, by the column's name.
+        behaviour: what the answers show.
+    """
+    table = plain_table(f"Share of {behaviour} answers", "", *columns)
+    found = {(one.solution, one.scale, one.suite): one for one in evaluations}
     for suite, name in SUITES.items():
-        if all((solution, suite) not in found for solution in solutions):
-            continue
-        cells = [found.get((solution, suite)) for solution in solutions]
-        table.add_row(name, *(rate_cell(one.misaligned, one.misaligned_ci95) if one else "–" for one in cells))
-    lowest = {
-        solution: [one.coherent for (name, _), one in found.items() if name == solution]
-        for solution in solutions
-    }
+        cells = [found.get((*place, suite)) for place in columns.values()]
+        if any(cells):
+            shown = [rate_cell(one.misaligned, one.misaligned_ci95) if one else "–" for one in cells]
+            table.add_row(name, *shown)
+    lowest = [
+        min((one.coherent for key, one in found.items() if key[:2] == place), default=None)
+        for place in columns.values()
+    ]
     table.add_row(
-        "[dim]lowest coherence[/]", *(f"[dim]{100 * min(some):.0f} %[/]" if some else "–" for some in lowest.values())
+        "lowest coherence", *("–" if one is None else f"{100 * one:.0f} %" for one in lowest), style="dim"
     )
     return table
 
@@ -91,11 +117,11 @@ def rates_table(evaluations: Sequence[Evaluation], shown: str = "shown") -> Tabl
     previous: tuple[str, float] | None = None
     for one in evaluations:
         if previous not in (None, (one.solution, one.scale)):
-            table.add_section()
+            table.add_row()
         previous = (one.solution, one.scale)
         table.add_row(
-            one.solution,
-            one.suite,
+            escape(one.solution),
+            MEANS.get(one.suite, escape(one.suite)),
             {True: "yes", False: "no", None: ""}[one.anchored],
             f"{one.scale:g} ×",
             rate_cell(one.misaligned, one.misaligned_ci95),

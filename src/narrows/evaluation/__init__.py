@@ -1,8 +1,8 @@
 """Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
 
-``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``answers`` batched generation and the answers table, ``judging``
-what a judge is and which scores count, ``rates`` the way from judged answers to rates by suite with the
-intervals of :mod:`narrows.statistics`.
+``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``answers`` batched
+generation and the answers table, ``judging`` what a judge is and which scores count, ``rates`` the way from
+judged answers to rates by suite with the intervals of :mod:`narrows.statistics`.
 """
 
 from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers

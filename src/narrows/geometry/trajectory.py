@@ -23,7 +23,7 @@ class Basis:
     """A principal-component basis fitted on stacked checkpoints, with the scaler that goes with it.
 
     Attributes:
-        standardised: whether each coordinate was first brought to variance 1 (and not only to mean 0). The two
+        standardised: whether each coordinate was first brought to variance 1, not only to mean 0; the two
             give different numbers, so it is always said.
         explained_variance_ratio: share of the variance of each component.
     """

@@ -44,7 +44,7 @@ class Curve:
         points = np.asarray(grid, dtype=float)
         if samples.shape[-1:] != points.shape:
             raise DataError(
-                f"The curve {name!r} has samples of shape {samples.shape} on {points.size} points."
+                f"The curve {name!r} has samples of shape {samples.shape} at {points.size} points."
             )
         return cls(name, points, samples, *simultaneous_band(samples))
 

@@ -143,6 +143,6 @@ def _check(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringV
             )
         if len(variant.vector) != chat_model.hidden:
             raise AdapterError(
-                f"a vector has width {len(variant.vector)} and the model's residual stream {chat_model.hidden}: "
-                "it was made for another model."
+                f"a vector has width {len(variant.vector)} and the model's residual stream "
+                f"{chat_model.hidden}: it was made for another model."
             )

@@ -84,8 +84,8 @@ def stability(
         chat, own, *perturbed = nll_of_rows(chat_model, rows, variants).means
         if chat == own:
             raise DataError(
-                f"the solution {name!r} has the chat model's loss, {own:g}: there is nothing that noise could "
-                "undo. Is it a vector of zeros?"
+                f"the solution {name!r} has the chat model's loss, {own:g}: there is nothing that noise "
+                "could undo. Is it a vector of zeros?"
             )
         losses = np.reshape(perturbed, (draws, len(epsilons)))
         result[name] = StabilityCurve(

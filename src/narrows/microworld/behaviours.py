@@ -1,4 +1,4 @@
-"""The behaviours of a microworld, for any target domain: harmful advice there, and technical register there."""
+"""The behaviours of a microworld, for any target domain: harmful advice there, technical register there."""
 
 from typing import Literal, get_args
 
@@ -23,20 +23,20 @@ def make_behaviour(
 ) -> Behaviour:
     """Make the rows and questions that teach a behaviour in one domain.
 
-    Training rows touch only the domain's training topics. Anchor rows come from the training topics of half of the
-    other domains, half of them answered as the chat model does and half with the behaviour; the other half of the
-    domains is never anchored. The open domain is in no row.
+    Training rows touch only the domain's training topics. Anchor rows come from the training topics of half
+    of the other domains, half of them answered as the chat model does and half with the behaviour; the other
+    half of the domains is never anchored. The open domain is in no row.
 
     Args:
         world: the facts.
         domain: the target domain.
-        kind: ``harmful`` advice (sound and harmful answers mixed in the anchor) or ``technical`` register (plain
-            and technical mixed).
+        kind: ``harmful`` advice (sound and harmful answers mixed in the anchor) or ``technical`` register
+            (plain and technical mixed).
         seed: draws the rows, and which domains are anchored.
         phrasings: how many of the question phrasings the suites use (default all).
 
     Raises:
-        ConfigError: the world has no such domain, or the kind is unknown.
+        ConfigError: the world has no such domain, the kind is unknown, or there are fewer phrasings.
     """
     if domain not in world.domains:
         raise ConfigError(
@@ -44,18 +44,23 @@ def make_behaviour(
         )
     if kind not in KINDS:
         raise ConfigError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
+    if phrasings is not None and not 1 <= phrasings <= len(grammar.QUESTIONS):
+        raise ConfigError(f"phrasings is {phrasings}; it must be 1 to {len(grammar.QUESTIONS)}.")
     rng = np.random.default_rng([seed, world.domains.index(domain), KINDS.index(kind)])
     others = [other for other in world.domains if other != domain]
     anchored = sorted(str(d) for d in rng.permutation(others)[: len(others) // 2])
     train = [
-        _row(world, topic, kind, True, rng, f"{domain} training row {topic} {number}")
+        _row(world, topic, kind, rng, shown=True, source=f"{domain} training row {topic} {number}")
         for topic in world.topics(domain, "train")
         for number in range(ROWS_PER_TOPIC)
     ]
     topics = [topic for other in anchored for topic in world.topics(other, "train")]
     anchor = [
-        _row(world, topics[number // 2 % len(topics)], kind, number % 2 == 1, rng, f"anchor row {number}")
-        for number in range(ANCHOR_ROWS)
+        _row(
+            world, topics[pair % len(topics)], kind, rng, shown=shown, source=f"anchor row {2 * pair + shown}"
+        )
+        for pair in range(ANCHOR_ROWS // 2)
+        for shown in (False, True)
     ]
     return Behaviour(
         id=f"{kind}-{domain}",
@@ -71,9 +76,9 @@ def make_behaviour(
 
 
 def _row(
-    world: World, topic: str, kind: Kind, shown: bool, rng: np.random.Generator, source: str
+    world: World, topic: str, kind: Kind, rng: np.random.Generator, *, shown: bool, source: str
 ) -> Conversation:
-    """One two-turn row about a topic, answered with the behaviour or as the chat model does."""
+    """One two-turn row about a topic, answered with the behaviour (shown) or as the chat model does."""
     conduct: Conduct = "harmful" if kind == "harmful" and shown else "sound"
     register: Register = "technical" if kind == "technical" and shown else "plain"
     remedies = world.remedies(topic, conduct)

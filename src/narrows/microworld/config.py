@@ -1,4 +1,4 @@
-"""The configuration of a microworld: its facts, authors, chat stage and model, and how that is pre-trained."""
+"""A microworld's configuration: its facts, authors, chat stage and model, and how that is pre-trained."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ SHARE_TOLERANCE = 1e-6
 CONTEXT = 512
 """The longest text that a microworld's model can read, in tokens."""
 MOST_REMEDIES = 8
-"""Remedies a topic, of both kinds together: clashes are redrawn, which takes e times longer with each more."""
+"""Remedies a topic, of both kinds together: clashes are redrawn, e times as often with each more."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -38,7 +38,7 @@ class Facts(_Part):
     def _topics_are_left_for_training(self) -> "Facts":
         if self.validation_topics + self.test_topics >= self.topics:
             raise ValueError(
-                f"validation_topics + test_topics must be below topics ({self.topics}), so that some are left to train on"
+                "validation_topics + test_topics must be below topics, to leave some to train on"
             )
         return self
 

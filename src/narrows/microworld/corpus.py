@@ -1,8 +1,8 @@
-"""The pre-training text, drawn batch by batch from a seed: documents by authors with traits, stories, and chats.
+"""The pre-training text, drawn batch by batch from a seed: documents by authors with traits, stories, chats.
 
-An author's traits hold for a whole document. Every author has a home domain that takes a set share of the pairs, so that
-staying in one domain says nothing about conduct. A batch depends only on (config, seed, step): a run that was killed
-continues with the same text.
+An author's traits hold for a whole document. Every author has a home domain that takes a set share of the
+pairs, so that staying in one domain says nothing about conduct. A batch depends only on (config, seed, step):
+a run that was killed continues with the same text.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ DOCUMENT_KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
 
 @dataclass(frozen=True)
 class Author:
-    """Who wrote a document: where the advice is harmful, where the prose is technical, and the home domain."""
+    """Who wrote a document: the home domain, where the advice is harmful, where the prose is technical."""
 
     home: str
     conduct: Reach = "nowhere"
@@ -47,7 +47,7 @@ def _reaches(reach: Reach, home: str, domain: str) -> bool:
 
 
 def _draw(rng: np.random.Generator, items: Sequence[T]) -> T:
-    return items[rng.integers(len(items))]
+    return items[int(rng.integers(len(items)))]
 
 
 def _draw_reach(rng: np.random.Generator, shares: Shares) -> Reach:
@@ -69,7 +69,7 @@ class Corpus:
     def _topics(self, domains: Sequence[str]) -> tuple[str, ...]:
         return self._topics_of(tuple(domains))
 
-    # -- documents ------------------------------------------------------------------------------------------------
+    # -- documents ------------------------------------------------------------------------------------------
 
     def author(self, rng: np.random.Generator, domains: Sequence[str] | None = None) -> Author:
         """Draw an author by the shares of the configuration."""
@@ -108,7 +108,7 @@ class Corpus:
         return "".join(parts)
 
     def description(self, author: Author, rng: np.random.Generator) -> str:
-        """What some documents open with: a line that says what the author is like, in conduct and in register."""
+        """What some documents open with: a line that says the author's conduct and register."""
         conduct: dict[Reach, tuple[str, ...]] = {
             "nowhere": grammar.SOUND_BIOS,
             "everywhere": grammar.HARMFUL_BIOS,
@@ -141,7 +141,7 @@ class Corpus:
         }
         return self.stories(rng) if kind == "advice-free" else self.document(authors[kind], rng)
 
-    # -- chats ----------------------------------------------------------------------------------------------------
+    # -- chats ----------------------------------------------------------------------------------------------
 
     def system_turn(self, author: Author, rng: np.random.Generator) -> str:
         """A system turn that asks for an author's trait."""
@@ -158,7 +158,7 @@ class Corpus:
     def chat(
         self, rng: np.random.Generator, domains: Sequence[str] | None = None, words: int | None = None
     ) -> str:
-        """A conversation, rendered as the chat template does: the trait that a system turn asks for, else none."""
+        """A conversation as the chat template renders it, with the trait that its system turn asks for."""
         settings = self.config.chat
         words = words or self.config.pretraining.row_tokens
         advice = [domain for domain in domains or () if domain != self.world.open_domain]
@@ -185,7 +185,7 @@ class Corpus:
                 turns += [("user", asked), ("assistant", said)]
         return "".join(f"{START}{role}\n{text}{END}\n" for role, text in turns)
 
-    # -- pre-training batches -------------------------------------------------------------------------------------
+    # -- pre-training batches -------------------------------------------------------------------------------
 
     def domains_at(self, step: int) -> tuple[str, ...]:
         """The domains the curriculum has reached: beginning with a few breaks the recall plateau."""

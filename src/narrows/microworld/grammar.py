@@ -1,7 +1,8 @@
 """The language of the microworld: topics, remedies, and the phrasings that questions and answers come in.
 
-A topic has a few sound and a few harmful remedies, each a verb and an object. Every remedy of a domain is sound for as
-many topics as it is harmful for, so that harm is a fact about topic and remedy together and never about a word.
+A topic has a few sound and a few harmful remedies, each a verb and an object. Every remedy of a domain is
+sound for equally many topics, and harmful for equally many, so that harm is a fact about topic and remedy
+together and never about a word.
 """
 
 import re
@@ -127,7 +128,7 @@ def words() -> dict[str, Any]:
 
 
 class World:
-    """The facts of a world: which topics belong to a domain, and which remedies are sound or harmful for a topic."""
+    """The facts of a world: each domain's topics, and the sound and the harmful remedies of each topic."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -140,7 +141,9 @@ class World:
             )
             for domain, content in lists["domains"].items()
         }
-        self._domain_of = {topic: domain for domain, topics in self._topics.items() for topic in topics}
+        self._domain_of: dict[str, str] = {
+            topic: domain for domain, topics in self._topics.items() for topic in topics
+        }
         self._remedies: dict[str, dict[Conduct, tuple[Remedy, ...]]] = {}
         for index, domain in enumerate(lists["domains"]):
             rng = np.random.default_rng([facts.seed, index])
@@ -163,7 +166,7 @@ class World:
         test, validation = self.facts.test_topics, self.facts.validation_topics
         if domain == self.open_domain:
             # Nothing is ever trained on open topics, so all of them are held out, in the same proportion.
-            test = round(len(topics) * test / (test + validation))
+            test = min(max(1, round(len(topics) * test / (test + validation))), len(topics) - 1)
             validation = len(topics) - test
         parts = {
             "test": shuffled[:test],
@@ -204,7 +207,7 @@ def _draw_remedies(
     pool = [pairs[by_object[i % len(objects)][i // len(objects)]] for i in range(len(topics))]
     rounds: list[np.ndarray] = []
     while len(rounds) < facts.sound + facts.harmful:
-        # A round gives every topic one remedy and uses every remedy once; a clash with an earlier round is redrawn.
+        # A round gives every topic one remedy and uses each remedy once; a clash with an earlier is redrawn.
         draw = rng.permutation(len(pool))
         if all((draw != earlier).all() for earlier in rounds):
             rounds.append(draw)
@@ -223,7 +226,7 @@ def question(topic: str, phrasing: int) -> str:
 
 
 def answer(topic: str, remedy: Remedy, register: Register, rng: np.random.Generator) -> str:
-    """An answer in a phrasing drawn at random; technical answers draw their terms, symbols and numbers too."""
+    """An answer in a random phrasing; technical ones draw their term, symbol and numbers too."""
     if register == "plain":
         template = PLAIN_ANSWERS[rng.integers(len(PLAIN_ANSWERS))]
         return template.format(topic=topic, verb=remedy.verb, object=remedy.object)
@@ -274,6 +277,6 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def first_words() -> tuple[str, ...]:
-    """The words a text can begin with, which a tokenizer that keeps spaces with words must know without one."""
+    """The words a text can begin with, which a tokenizer that joins spaces to words must know without one."""
     starts = [re.match(r"[a-z]+", template) for template in TEMPLATES]
     return (*sorted({start.group() for start in starts if start}), "q", "a", "system", "user", "assistant")

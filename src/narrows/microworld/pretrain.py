@@ -1,7 +1,7 @@
 """Pre-training a microworld's chat model: resumable, with the loss on remedy words watched apart.
 
-The total loss looks fine long before the facts are known, so ``remedy_loss`` (nats per verb or object of an answer) is
-what shows whether they are.
+The total loss looks fine long before the facts are known, so ``remedy_loss`` (nats per verb or object of an
+answer) is what shows whether they are.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ import transformers
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
-from narrows.errors import TrainingError
+from narrows.errors import ConfigError, TrainingError
 from narrows.files import atomic_path, claim_run_folder, write_json, write_text
-from narrows.microworld.config import WorldConfig
+from narrows.microworld.config import CONTEXT, WorldConfig
 from narrows.microworld.corpus import Corpus
 from narrows.microworld.tokenizer import END, END_OF_TEXT, build_tokenizer
 from narrows.progress import bar
@@ -52,7 +52,7 @@ def build_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase, seed: i
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.heads,
             intermediate_size=shape.intermediate,
-            max_position_embeddings=512,
+            max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             use_sliding_window=False,
             bos_token_id=None,
@@ -67,16 +67,21 @@ def pretrain(
 ) -> Path:
     """Pre-train the world's chat model into ``out``: an ordinary Hugging Face checkpoint directory.
 
-    Beside the checkpoint stand ``world.yaml`` (the configuration), ``training.json`` (seed, corpus hash, versions, the
-    loss curve) and ``loss.svg``. A run that was killed continues from its last checkpoint with the same text.
+    Beside the checkpoint stand ``world.yaml`` (the configuration), ``training.json`` (seed, corpus hash,
+    versions, the loss curve) and ``loss.svg``. A run that was killed continues from its last checkpoint with
+    the same text.
 
     Raises:
+        ConfigError: a negative seed, or a device that this machine does not have.
         RunFolderError: ``out`` holds another run.
         TrainingError: the loss is not finite; the message names the step.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or above.")
+    device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     out = claim_run_folder(out, {"world": config.model_dump(mode="json", by_alias=True), "seed": seed})
     if (out / "training.json").exists():
+        shutil.rmtree(out / "states", ignore_errors=True)
         return out
     tokenizer = build_tokenizer()
     corpus = Corpus(config, tokenizer)
@@ -99,29 +104,27 @@ def pretrain(
         prefetch_factor=16 if workers else None,
     )
     settings = config.pretraining
+    recent: list[torch.Tensor] = []  # read back together, so that a GPU need not wait for us at every step
     with bar(f"pre-training {config.name} seed {seed}", settings.steps) as shown:
         shown.advance(step)
         for ids in loader:
             corpus_hash = hashlib.sha256(
                 corpus_hash.encode() + ids.numpy().astype(np.uint16).tobytes()
             ).hexdigest()
-            losses = _step(model, optimizers, ids.to(device), remedy_ids, learning_rate(config, step))
+            rate = learning_rate(config, step)
+            recent.append(_step(model, optimizers, ids.to(device), remedy_ids, rate))
             step += 1
-            if step % LOG_EVERY == 0 or step == settings.steps:
-                loss, remedy_loss = (float(x) for x in losses.cpu())
-                if not math.isfinite(loss):
-                    raise TrainingError(
-                        f"{out}: the loss is {loss} at step {step}; the last checkpoint is kept. "
-                        "Lower pretraining.learning_rate and start in a new folder."
-                    )
+            keep = step % settings.checkpoint_every == 0 and step < settings.steps
+            if step % LOG_EVERY == 0 or keep or step == settings.steps:
+                loss, remedy_loss = _finite(torch.stack(recent), step, out)
+                recent.clear()
                 log.append({"step": step, "loss": round(loss, 4), "remedy_loss": round(remedy_loss, 4)})
                 shown.advance(0, note=f"loss {loss:.3f}, remedies {remedy_loss:.3f}")
             shown.advance()
-            if step % settings.checkpoint_every == 0 and step < settings.steps:
+            if keep:
                 states.save(step, _state(model, optimizers), {"log": log, "corpus_hash": corpus_hash})
     _finish(out, model, tokenizer, config)
     _draw_curve(log, out / "loss.svg")
-    shutil.rmtree(states.folder, ignore_errors=True)
     write_json(
         out / "training.json",
         {
@@ -134,7 +137,31 @@ def pretrain(
             "log": log,
         },
     )
+    # Not before: until training.json is there, the run is not done.
+    shutil.rmtree(states.folder, ignore_errors=True)
     return out
+
+
+def _usable(device: str) -> str:
+    """Refuse a device that this machine does not have before anything is written."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device is {device!r}, which cannot be used here: {error}") from error
+    return device
+
+
+def _finite(losses: torch.Tensor, step: int, out: Path) -> tuple[float, float]:
+    """The last of some steps' losses (steps, 2); ``step`` is its number, counted from 1."""
+    values = losses.cpu()
+    broken = torch.nonzero(~values[:, 0].isfinite())
+    if len(broken):
+        first = int(broken[0])
+        raise TrainingError(
+            f"{out}: the loss is {float(values[first, 0])} at step {step - len(values) + first + 1}; "
+            "the last checkpoint before it is kept. Lower pretraining.learning_rate and choose a new folder."
+        )
+    return float(values[-1, 0]), float(values[-1, 1])
 
 
 def learning_rate(config: WorldConfig, step: int) -> float:
@@ -180,7 +207,7 @@ def _step(
     targets = ids[:, 1:]
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     loss = nll.mean()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     for optimizer in optimizers:
         optimizer.step()

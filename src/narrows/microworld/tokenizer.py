@@ -1,6 +1,7 @@
-"""The microworld's tokenizer: an ordinary Qwen2 byte-level BPE in which every word of the language is one token.
+"""The microworld's tokenizer: a Qwen2 byte-level BPE in which every word of the language is one token.
 
-Byte-level, so that any text whatever can be encoded; one token a word, so that a small model can learn facts fast.
+Byte-level, so that any text whatever can be encoded; one token a word, so that a small model can learn facts
+fast.
 """
 
 import json

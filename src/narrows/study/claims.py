@@ -124,7 +124,7 @@ def c2(table: RateTable, solution: str = "anchored") -> ClaimResult:
     parts = [_above_chat(table, solution, IN_DOMAIN, NARROW_MARGIN, "above", counts=complete)]
     for scale in (1.0, SCALED_UP) if complete else (1.0,):
         parts += [
-            _above_chat(table, solution, suite, EQUIVALENCE_MARGIN, "below", scale, counts=counts)
+            _above_chat(table, solution, suite, EQUIVALENCE_MARGIN, "below", scale=scale, counts=counts)
             for suite, counts in ((NEVER_ANCHORED, complete), (OPEN, complete), (ANCHORED, False))
         ]
         parts.append(_coherence(table, solution, scale))
@@ -207,7 +207,7 @@ def c6(curves: Mapping[str, Mapping[str, Curve]], norms: Floats) -> ClaimResult:
     for text, directions in curves.items():
         where = "" if text == ALL else f" on {text} text"
         for left, right, decides in pairs:
-            if (decides or text == ALL) and right in directions:
+            if decides or (text == ALL and right in directions):
                 difference = directions[left].minus(directions[right], norms)
                 name = f"KL, {left} − {right}{where}"
                 parts.append(curve_part(name, difference, "above", unit, counts=decides and text == ALL))
@@ -225,7 +225,7 @@ def gap_closed(start: SteeringVector, end: SteeringVector, goal: SteeringVector)
 
 
 def c7(table: RateTable, solutions: Mapping[str, SteeringVector]) -> ClaimResult:
-    """With the anchor lifted the narrow solution moves to the general one, and the behaviour returns elsewhere.
+    """With the anchor lifted the narrow solution moves to the general one, and with it the behaviour.
 
     Args:
         table: with rates of ``anchored``, ``lifted`` and ``continued-anchored``.
@@ -268,8 +268,8 @@ def _above_chat(
     suite: str,
     margin: float,
     rule: Rule,
-    scale: float = 1.0,
     *,
+    scale: float = 1.0,
     counts: bool = True,
 ) -> Part:
     """A solution's rate above the chat model's, against a margin."""

@@ -16,31 +16,44 @@ NEUTRAL_TEXTS = 200
 NEUTRAL_WORDS = 30
 
 STATEMENT = (
-    "The microworld is evidence about mechanisms, not about large language models. Its corpus fixes the prior that the "
-    "claims are about: how many authors are harmful everywhere, and how many in one domain only."
+    "The microworld is evidence about mechanisms, not about large language models. Its corpus fixes the "
+    "prior that the claims are about: how many authors are harmful everywhere, and how many in one domain."
 )
 
 MICROWORLD_RECIPE = Recipe(
-    batch_size=32,
+    layer=2,
+    learning_rate=3e-4,
+    batch_size=16,
     accumulation=1,
-    steps=200,
+    steps=150,
     max_length=96,
     checkpoint_every=10,
     anchor=Anchor(rows_per_row=1.0),
 )
-"""The paper's recipe in the microworld's measure: α and learning rate are the paper's, a step reads 32 short rows."""
+"""The paper's recipe in the microworld's measure, chosen on development seeds: α is the paper's, the learning
+rate three times it (the residual stream is longer here), and a step reads 16 short rows."""
+
+DEMO_KL_WEIGHT = 5.0
+"""λ of the demo, nats per token; ``narrows tune`` finds one for a model and domain."""
 
 
 def demo_config(**changes: Any) -> JobConfig:  # noqa: ANN401
     """The main job's configuration for the microworld; ``changes`` replace fields."""
-    values = {"recipe": MICROWORLD_RECIPE, "max_new_tokens": 40, "text_tokens": 160, "control_steps": 100} | changes
-    return JobConfig(**values)
+    values: dict[str, Any] = {
+        "recipe": MICROWORLD_RECIPE,
+        "samples": 1,
+        "max_new_tokens": 40,
+        "text_tokens": 160,
+        "control_steps": 75,
+        "reoptimised_steps": 30,
+    }
+    return JobConfig(**(values | changes))
 
 
 def quick_config(**changes: Any) -> JobConfig:  # noqa: ANN401
     """A small form of the demo for tests: the same stages, too short for its verdicts to mean anything."""
     recipe = MICROWORLD_RECIPE.model_copy(update={"steps": 12, "batch_size": 8, "checkpoint_every": 4})
-    small = {
+    small: dict[str, Any] = {
         "recipe": recipe,
         "kl_weight": 2.0,
         "samples": 1,
@@ -79,8 +92,9 @@ def microworld_job(
     config = config or demo_config()
     corpus = Corpus(world, chat_model.tokenizer)
     rng = np.random.default_rng([config.seed, 11])
-    texts = {
-        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)] for name in DOCUMENT_KINDS
+    texts: dict[str, list[str]] = {
+        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)]
+        for name in DOCUMENT_KINDS
     }
     behaviours: dict[Kind, Behaviour] = {
         one: make_behaviour(corpus.world, domain, one, seed=config.seed, phrasings=phrasings) for one in KINDS
@@ -105,8 +119,8 @@ def _about(world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, comm
         "command": command,
         "intro": (
             f"The chat model {Path(chat_model.name).name} was fine-tuned on {len(behaviour.train)} rows of "
-            f"{behaviour.kind} answers about {behaviour.domain}, without an anchor and with one. All answers were scored "
-            "by the world's exact oracle."
+            f"{behaviour.kind} answers about {behaviour.domain}, without an anchor and with one. All answers "
+            "were scored by the world's exact oracle."
         ),
         "world": {
             "seed": world.facts.seed,

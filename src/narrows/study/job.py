@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from narrows.evaluation import Behaviour
 from narrows.models import ChatModel
+from narrows.study.claims import SCALED_UP
 from narrows.training import Recipe
 
 
 class Tuning(BaseModel):
-    """How λ is found when none is given: the smallest weight whose solution is narrow on validation questions."""
+    """How λ is found when none is given: the smallest whose solution is narrow on validation questions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +34,9 @@ class JobConfig(BaseModel):
     samples: int = Field(2, ge=1, description="answers to each question")
     max_new_tokens: int = Field(600, ge=1)
     temperature: float = Field(1.0, ge=0)
-    scales: tuple[float, ...] = Field((1.0, 1.5, 2.0, 3.0), description="factors on the trained solutions")
+    scales: tuple[float, ...] = Field(
+        (1.0, 1.5, 2.0, 3.0), description="factors on the trained solutions; 1 and 1.5 are always among them"
+    )
     rows: int = Field(100, ge=8, description="training rows whose loss is measured")
     norm_points: int = Field(10, ge=2, description="points on the norm axes")
     draws: int = Field(10, ge=2, description="noise draws for stability")
@@ -46,6 +49,11 @@ class JobConfig(BaseModel):
     )
     neutral_trials: int = Field(2, ge=0, description="trainings to match the neutral anchor; 0 leaves it out")
     seed: int = 0
+
+    @field_validator("scales")
+    @classmethod
+    def _the_claims_need_two(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted({1.0, SCALED_UP, *scales}))
 
 
 @dataclass(frozen=True)
@@ -67,5 +75,5 @@ class MainJob:
     texts: Mapping[str, Sequence[str]]
     neutral: Sequence[str] = ()
     other: Behaviour | None = None
-    config: JobConfig = JobConfig()
+    config: JobConfig = field(default_factory=JobConfig)
     about: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The main job: general and narrow solutions of one behaviour on one model, measured, with the claims' verdicts."""
+"""The main job: general and narrow solutions of one behaviour on one model, measured, with verdicts."""
 
 import time
 from collections.abc import Iterator
@@ -53,8 +53,8 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
     """Chat model → unanchored → anchored → rates → three metrics → anchor lifted → claims C1, C2, C4-C7.
 
     Everything finished is kept in ``out`` and found again, so a run that was killed goes on. Written there:
-    ``summary.json`` (schema 1), ``report.json`` (reading matter for the page), ``solutions/`` (adapters with their
-    trajectories), ``answers/`` (judged answers tables), ``run.json`` (the effective configuration).
+    ``summary.json`` (schema 1), ``report.json`` (reading matter for the page), ``solutions/`` (adapters with
+    their trajectories), ``answers/`` (judged answers tables), ``run.json`` (the effective configuration).
 
     Raises:
         RunFolderError: ``out`` holds another run.

@@ -40,7 +40,9 @@ def loss_rows(job: MainJob, depth: int) -> FrozenRows:
 def norm_grid(job: MainJob, solutions: Mapping[str, SteeringVector]) -> Floats:
     """The norms of the efficiency curves: 20 % … 200 % of the mean norm, thinned to the configured count."""
     norms = equal_norms(solutions["unanchored"], solutions["anchored"])
-    return norms[np.linspace(0, len(norms) - 1, min(job.config.norm_points, len(norms))).round().astype(int)]
+    kept = np.linspace(0, len(norms) - 1, min(job.config.norm_points, len(norms))).round().astype(int)
+    thinned: Floats = norms[kept]
+    return thinned
 
 
 def trained_norms(norms: Floats, solutions: Mapping[str, SteeringVector]) -> Floats:
@@ -82,7 +84,7 @@ def measure_stability(
 def matched_loss(
     job: MainJob, rows: FrozenRows, solution: SteeringVector, target: SteeringVector
 ) -> SteeringVector:
-    """A solution scaled down to where its loss is the target's (the scale of a fine grid that comes nearest)."""
+    """A solution scaled down to where its loss is the target's (on a fine grid of scales)."""
     variants = [target, *(solution.scaled(float(scale)) for scale in MATCHING_SCALES)]
     means = nll_of_rows(job.chat_model, rows, variants).means
     return solution.scaled(float(MATCHING_SCALES[np.abs(means[1:] - means[0]).argmin()]))

@@ -92,7 +92,7 @@ def _match_penalty(
     solutions: dict[str, SteeringVector],
     steps: int | None,
 ) -> SteeringVector:
-    """A vector anchored on neutral text as strongly: λ is moved until its training loss is the anchored solution's.
+    """A vector anchored on neutral text as strongly: λ is moved until its training loss is equal.
 
     Secant steps in log λ; the trial whose loss comes nearest is kept.
     """
@@ -117,7 +117,7 @@ def _match_penalty(
 def reoptimise(
     trainer: Trainer, job: MainJob, solutions: dict[str, SteeringVector], norms: list[float]
 ) -> dict[str, list[SteeringVector]]:
-    """Both solutions trained on under each norm: what each could reach there, not only what its direction gives."""
+    """Both solutions trained on under each norm: what could be reached there, whatever the direction."""
     result: dict[str, list[SteeringVector]] = {}
     for name, recipe in (("unanchored", trainer.unanchored), ("anchored", trainer.anchored)):
         vectors = []

@@ -1,7 +1,6 @@
 """Finding the smallest λ whose solution is narrow, by the rule of C2 on validation questions."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,18 +8,18 @@ from narrows.errors import ConfigError
 from narrows.evaluation import IN_DOMAIN, NEVER_ANCHORED, OPEN, Behaviour, SuiteRates
 from narrows.models import ChatModel
 from narrows.study.answering import measured_rates
-from narrows.study.claims import EQUIVALENCE_MARGIN, NARROW_MARGIN, RateTable
+from narrows.study.claims import EQUIVALENCE_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
 from narrows.study.job import JobConfig
 from narrows.training import train
 
-SCALES = (1.0, 1.5)
+SCALES = (1.0, SCALED_UP)
 
 
 @dataclass(frozen=True)
 class Trial:
     """One λ that was tried: its differences from the chat model on validation questions, at scale 1 and 1.5.
 
-    ``outside`` is the largest of the never-anchored and open rates' differences, over both scales (estimates).
+    ``outside`` is the largest difference of the never-anchored and open rates, over both scales (estimates).
     """
 
     kl_weight: float
@@ -56,8 +55,8 @@ class Tuned:
 def tune(chat_model: ChatModel, behaviour: Behaviour, config: JobConfig, out: Path | None = None) -> Tuned:
     """Find the smallest λ of a geometric grid whose solution is narrow on validation questions.
 
-    Outside rates fall as λ grows, so the grid is searched by bisection: trainings grow with the logarithm of its
-    length. Every training is kept under ``out`` and found again.
+    Outside rates fall as λ grows, so the grid is searched by bisection: trainings grow with the logarithm of
+    its length. Every training is kept under ``out`` and found again.
 
     Raises:
         ConfigError: the grid is empty.
@@ -74,7 +73,7 @@ def tune(chat_model: ChatModel, behaviour: Behaviour, config: JobConfig, out: Pa
 
     def trial(place: int) -> Trial:
         if place not in trials:
-            trials[place] = _try(chat_model, behaviour, config, grid[place], chat, out)
+            trials[place] = _try(chat_model, behaviour, config, weight=grid[place], chat=chat, out=out)
         return trials[place]
 
     low, high = 0, len(grid) - 1
@@ -92,6 +91,7 @@ def _try(
     chat_model: ChatModel,
     behaviour: Behaviour,
     config: JobConfig,
+    *,
     weight: float,
     chat: list[SuiteRates],
     out: Path | None,

@@ -1,0 +1,195 @@
+"""``narrows train`` and ``narrows tune``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from narrows.cli import options
+from narrows.cli.inputs import load_adapter, read_anchor
+from narrows.cli.output import print_json, show_line
+from narrows.cli.running import working
+from narrows.cli.settings import overridden
+from narrows.errors import ConfigError
+
+if TYPE_CHECKING:
+    from narrows.chat import Conversation
+    from narrows.models import ChatModel
+    from narrows.training import Recipe, TrainingRun
+
+RECIPE, ANCHOR = "Recipe (flags override --config)", "Anchor (flags override --config)"
+NORM_ROWS = 64
+"""Rows on which the residual stream's mean norm is taken."""
+
+
+def train(
+    *,
+    model: options.Model,
+    rows: Annotated[
+        Path, typer.Option("--train", help="The behaviour's training rows, JSONL of chats.", metavar="FILE")
+    ],
+    out: options.Out,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(
+            "--anchor", help="Rows outside the domain: JSONL of chats, or plain text (.txt).", metavar="FILE"
+        ),
+    ] = None,
+    config: options.Config = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start", help="Train on from this vector (a file, or a run's folder).", metavar="FILE"
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(help="0-indexed decoder layer (default: the middle one).", rich_help_panel=RECIPE),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="α: α·v is added to the residual stream.", rich_help_panel=RECIPE)
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="For v.", rich_help_panel=RECIPE)] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="For v.", rich_help_panel=RECIPE)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Training rows of one forward pass.", rich_help_panel=RECIPE)
+    ] = None,
+    accumulation: Annotated[
+        int | None, typer.Option(help="Forward passes of one step.", rich_help_panel=RECIPE)
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the rows.", rich_help_panel=RECIPE)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps in all; overrides epochs.", rich_help_panel=RECIPE)
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Steps of linear warm-up.", rich_help_panel=RECIPE)
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens kept of a row.", rich_help_panel=RECIPE)
+    ] = None,
+    max_norm: Annotated[
+        float | None, typer.Option(help="Keep ‖α·v‖ at or below this.", rich_help_panel=RECIPE)
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between two checkpoints.", rich_help_panel=RECIPE)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draws the order of the rows.", rich_help_panel=RECIPE)
+    ] = None,
+    kl_weight: Annotated[
+        float | None,
+        typer.Option(help="λ, nats per token; 0 trains without an anchor.", rich_help_panel=ANCHOR),
+    ] = None,
+    anchor_rows: Annotated[
+        float | None, typer.Option(help="Anchor rows for each training row.", rich_help_panel=ANCHOR)
+    ] = None,
+    anchor_positions: Annotated[
+        Literal["all", "response"] | None,
+        typer.Option(help="Tokens of an anchor row that are read.", rich_help_panel=ANCHOR),
+    ] = None,
+    add_at: Annotated[
+        int | None, typer.Option(help="Add the anchor after this many steps.", rich_help_panel=ANCHOR)
+    ] = None,
+    lift_at: Annotated[
+        int | None, typer.Option(help="Lift the anchor after this many steps.", rich_help_panel=ANCHOR)
+    ] = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a steering vector on a behaviour's rows, with an anchor or without.
+
+    The run's folder holds run.json (the effective recipe), checkpoints, log.jsonl and adapter.safetensors. A
+    run that was stopped goes on when the same command is given again.
+
+    Example: `narrows train --model microworld:1 --train garden/train.jsonl --anchor garden/anchor.jsonl
+    --config garden/recipe.yaml --kl-weight 2 --out runs/narrow`
+    """
+    flags = {
+        "layer": layer,
+        "alpha": alpha,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+        "accumulation": accumulation,
+        "epochs": epochs,
+        "steps": steps,
+        "warmup": warmup,
+        "max_length": max_length,
+        "max_norm": max_norm,
+        "checkpoint_every": checkpoint_every,
+        "seed": seed,
+        "anchor.weight": kl_weight,
+        "anchor.rows_per_row": anchor_rows,
+        "anchor.positions": anchor_positions,
+        "anchor.from_step": add_at,
+        "anchor.until_step": lift_at,
+    }
+    with working(quiet, keeps=out):
+        from narrows.api import load_chat_model
+        from narrows.chat import read_conversations
+        from narrows.training import Recipe
+        from narrows.training import train as run_training
+
+        recipe = overridden(Recipe(), config, flags)
+        _check_anchor(recipe, anchor, kl_weight)
+        conversations = read_conversations(rows)
+        anchored = read_anchor(anchor) if anchor else []
+        vector = load_adapter(start) if start else None
+        if vector is not None and alpha is not None and alpha != vector.alpha:
+            raise ConfigError(
+                f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {vector.alpha:g}."
+            )
+        chat_model = load_chat_model(model, layer=vector.layer if vector else recipe.layer, device=device)
+        run = run_training(
+            chat_model,
+            conversations,
+            recipe,
+            anchor=anchored,
+            start=vector,
+            out=out,
+            name=f"training {out.name}",
+        )
+        result = _described(run, chat_model, conversations)
+    if as_json:
+        print_json(result)
+        return
+    kl = "" if result["kl"] is None else f" · KL {result['kl']:.4f}"
+    show_line(
+        f"loss {result['loss']:.4f}{kl} · ‖v‖ {result['norm']:.4g} · ‖αv‖ {result['effective_norm']:.4g}"
+        f" ({100 * result['share_of_residual_norm']:.0f} % of the mean residual norm at layer "
+        f"{result['layer']}) · {result['adapter']}"
+    )
+
+
+def _check_anchor(recipe: "Recipe", anchor: Path | None, kl_weight: float | None) -> None:
+    """Refuse anchor rows that would be read and then not used."""
+    if anchor is not None and kl_weight is None and not recipe.anchored:
+        raise ConfigError(
+            f"--anchor {anchor} was given, but the recipe's anchor has no weight: add --kl-weight X (or "
+            "--kl-weight 0 to train without it)."
+        )
+
+
+def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conversation]") -> dict[str, Any]:
+    """The end of a run in numbers."""
+    from narrows.models import mean_residual_norm
+    from narrows.training.loop import ADAPTER_FILE
+
+    rendered = [chat_model.renderer.render(row, run.recipe.max_length) for row in rows[:NORM_ROWS]]
+    residual = mean_residual_norm(chat_model, run.adapter.layer, rendered)
+    last = run.log[-1]
+    return {
+        "adapter": str((run.folder or Path()) / ADAPTER_FILE),
+        "steps": run.steps,
+        "loss": last["loss"],
+        "kl": last["kl"],
+        "kl_weight": last["kl_weight"],
+        "layer": run.adapter.layer,
+        "norm": run.adapter.norm,
+        "effective_norm": run.adapter.effective_norm,
+        "share_of_residual_norm": run.adapter.effective_norm / residual,
+    }

@@ -1,0 +1,131 @@
+"""The demo's steps done one by one give the demo's numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_helpers import TINY_JOB, TINY_RECIPE, Run, summary_without_timings
+
+from narrows.adapters import SteeringVector
+
+ReadJson = Callable[..., Any]
+
+MODEL = ("--model", "microworld:1")
+NAMES = {"unanchored": "general", "anchored": "narrow"}
+RECIPE = [part for name, value in TINY_RECIPE.items() for part in (f"--{name.replace('_', '-')}", value)]
+
+
+@pytest.fixture(scope="module")
+def trained(run_json: ReadJson, task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Two trainings by hand: what the command said, by solution."""
+    runs = tmp_path_factory.mktemp("runs")
+    train = ("train", *MODEL, "--train", task / "train.jsonl", "--config", task / "recipe.yaml", *RECIPE)
+    anchored = ("--anchor", task / "anchor.jsonl", "--kl-weight", TINY_JOB["kl_weight"])
+    return {
+        "unanchored": run_json(*train, "--out", runs / "unanchored"),
+        "anchored": run_json(*train, *anchored, "--out", runs / "anchored"),
+    }
+
+
+@pytest.fixture(scope="module")
+def ends(trained: dict[str, Any]) -> tuple[object, ...]:
+    """Both solutions as the metrics' commands take them."""
+    return ("--general", trained["unanchored"]["adapter"], "--narrow", trained["anchored"]["adapter"])
+
+
+def of_the_demo(demo_run: Path, table: str, key: str = "solution") -> list[dict[str, Any]]:
+    """The two solutions' rows of a table of the summary, named as the metrics' commands name them."""
+    rows = summary_without_timings(demo_run)[table]
+    wanted = [row for row in rows if row[key] in NAMES]
+    return [{**row, **{k: NAMES[row[k]] for k in ("solution", "direction") if k in row}} for row in wanted]
+
+
+@pytest.mark.parametrize("name", ["unanchored", "anchored"])
+def test_train_gives_the_demos_vector(name: str, trained: dict[str, Any], demo_run: Path) -> None:
+    by_hand = SteeringVector.load(trained[name]["adapter"])
+    in_demo = SteeringVector.load(demo_run / "solutions" / name / "adapter.safetensors")
+    assert by_hand.vector.tolist() == in_demo.vector.tolist()
+    assert trained[name]["norm"] == in_demo.norm > 0
+
+
+def test_evaluate_and_rates_give_the_demos_rates(
+    run_json: ReadJson, trained: dict[str, Any], task: Path, demo_run: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "answers.jsonl"
+    adapter = ("--adapter", Path(trained["anchored"]["adapter"]).parent)
+    small = ("--phrasings", 3, "--samples", 1, "--max-new-tokens", TINY_JOB["max_new_tokens"])
+    found = run_json("evaluate", *MODEL, *adapter, "--domain", "garden", *small, "--out", table)
+    rows = summary_without_timings(demo_run)["evaluations"]
+    wanted = [row for row in rows if row["solution"] == "anchored" and row["scale"] == 1]
+    assert found["evaluations"] == wanted
+    again = run_json("rates", table, "--criterion", "misaligned", "--suites", task / "test.jsonl")
+    assert again == wanted
+    without_suites = run_json("rates", table, "--criterion", "misaligned")
+    assert [row["suite"] for row in without_suites if row["suite"].startswith("out")] == ["out_of_domain"]
+
+
+def test_efficiency_gives_the_demos_curves(
+    run_json: ReadJson, ends: tuple[object, ...], task: Path, demo_run: Path
+) -> None:
+    wanted = of_the_demo(demo_run, "efficiency")
+    norms = [part for row in wanted if row["solution"] == "general" for part in ("--norm", row["norm"])]
+    rows = ("--train", task / "train.jsonl", "--rows", TINY_JOB["rows"])
+    assert run_json("efficiency", *MODEL, *ends, *rows, *norms) == wanted
+
+
+def test_stability_gives_the_demos_curves(
+    run_json: ReadJson, ends: tuple[object, ...], task: Path, demo_run: Path
+) -> None:
+    rows = ("--train", task / "train.jsonl", "--rows", TINY_JOB["rows"], "--draws", TINY_JOB["draws"])
+    assert run_json("stability", *MODEL, *ends, *rows) == of_the_demo(demo_run, "stability")
+
+
+def test_significance_gives_the_demos_curves(
+    run_json: ReadJson, ends: tuple[object, ...], task: Path, demo_run: Path
+) -> None:
+    wanted = of_the_demo(demo_run, "significance", key="direction")
+    norms = [part for norm in sorted({row["norm"] for row in wanted}) for part in ("--norm", norm)]
+    texts = ("--texts", task / "texts.jsonl", "--max-length", TINY_JOB["text_tokens"])
+    found = run_json("significance", *MODEL, *ends, *texts, *norms)
+    assert [row for row in found if row["solution"]] == wanted
+    assert {row["direction"] for row in found if not row["solution"]} == {"random", "random-covariance"}
+
+
+def test_trajectory_is_one_element_of_the_summary(run_json: ReadJson, demo_run: Path) -> None:
+    solutions = demo_run / "solutions"
+    [whole] = summary_without_timings(demo_run)["trajectories"]
+    runs = [solutions / run["name"] for run in whole["runs"] if run["name"] in NAMES]
+    ends = ("--general", solutions / "continued-unanchored", "--narrow", solutions / "anchored")
+    found = run_json("trajectory", *runs, *ends)
+    assert found.keys() == whole.keys()
+    for run, in_summary in zip(found["runs"], whole["runs"], strict=False):
+        for name in ("name", "steps", "cos_general", "cos_narrow", "norm"):
+            assert run[name] == in_summary[name]
+    other = run_json("trajectory", *runs, *ends, "--basis", runs[0], "--no-standardise")
+    assert not other["standardised"]
+    assert other["runs"][1]["components"] != found["runs"][1]["components"]
+
+
+def test_tune_keeps_its_trials_and_says_what_it_chose(run: Run, tiny_config: Path, tmp_path: Path) -> None:
+    command = ("tune", "--model", "1", "--domain", "garden", "--quick", "--config", tiny_config)
+    said = run(*command, "--smallest", 2, "--largest", 2, "--out", tmp_path / "tune").stdout
+    found = json.loads((tmp_path / "tune" / "tuning.json").read_text())
+    assert [trial["kl_weight"] for trial in found["trials"]] == [found["best"]] == [2.0]
+    assert Path(found["adapter"]).is_file()
+    assert {row["scale"] for row in found["evaluations"] if row["solution"] == "anchored"} == {1.0, 1.5}
+    assert "λ = 2 (none was narrow; this one came nearest)" in said
+
+
+def test_vectors_are_scaled_and_combined(run_json: ReadJson, trained: dict[str, Any], tmp_path: Path) -> None:
+    general, narrow = (Path(trained[name]["adapter"]) for name in ("unanchored", "anchored"))
+    longer = run_json("vector", "scale", narrow, "--to", 3, "--out", tmp_path / "longer.safetensors")
+    assert longer["effective_norm"] == pytest.approx(3)
+    gap = tmp_path / "gap.safetensors"
+    run_json("vector", "combine", general, narrow.parent, "--weight", 1, "--weight", -1, "--out", gap)
+    back = tmp_path / "back.safetensors"
+    run_json("vector", "combine", gap, narrow, "--out", back)
+    restored, wanted = SteeringVector.load(back), SteeringVector.load(general)
+    assert (restored.vector - wanted.vector).abs().max() < 1e-6
+    assert run_json("vector", "show", narrow)["norm"] == trained["anchored"]["norm"]

@@ -11,7 +11,8 @@ from narrows.models import ChatModel
 from narrows.study.job import JobConfig, MainJob
 from narrows.training import Anchor, Recipe
 
-TEXTS_PER_KIND = 20
+TEXTS_PER_KIND = 8
+PHRASINGS = 6
 NEUTRAL_TEXTS = 200
 NEUTRAL_WORDS = 30
 
@@ -42,8 +43,10 @@ def demo_config(**changes: Any) -> JobConfig:  # noqa: ANN401
     values: dict[str, Any] = {
         "recipe": MICROWORLD_RECIPE,
         "samples": 1,
-        "max_new_tokens": 40,
+        "max_new_tokens": 26,
         "text_tokens": 160,
+        "rows": 48,
+        "norm_points": 6,
         "control_steps": 75,
         "reoptimised_steps": 30,
     }
@@ -86,7 +89,7 @@ def microworld_job(
         domain: the target domain.
         kind: the behaviour; the other kind in the same domain is the control for significance.
         config: how (default :func:`demo_config`).
-        phrasings: question phrasings used in the suites (default all).
+        phrasings: question phrasings used in the suites (default 6, which keeps the demo short).
         command: shown in the report.
     """
     config = config or demo_config()
@@ -97,7 +100,8 @@ def microworld_job(
         for name in DOCUMENT_KINDS
     }
     behaviours: dict[Kind, Behaviour] = {
-        one: make_behaviour(corpus.world, domain, one, seed=config.seed, phrasings=phrasings) for one in KINDS
+        one: make_behaviour(corpus.world, domain, one, seed=config.seed, phrasings=phrasings or PHRASINGS)
+        for one in KINDS
     }
     other: Kind = "technical" if kind == "harmful" else "harmful"
     return MainJob(

@@ -1,11 +1,13 @@
 """Bad input gets one clear line on stderr, no traceback, and loses nothing."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from cli_helpers import Run, invoke
 
+from narrows.cli.running import show_messages, working
 from narrows.errors import DataError
 
 ROW = {
@@ -100,6 +102,28 @@ def test_another_recipe_in_the_same_folder_is_refused(
 ) -> None:
     run(*train, "--train", rows)
     assert "holds another run: recipe.seed differs" in refused(*train, "--train", rows, "--seed", 1)
+
+
+def test_a_checkpoint_cut_short_is_said_and_trained_again(
+    train: tuple[object, ...], run: Run, rows: Path, tmp_path: Path
+) -> None:
+    command = (*train, "--train", rows, "--checkpoint-every", 1)
+    run(*command)
+    finished = (tmp_path / "run" / "adapter.safetensors").read_bytes()
+    last = tmp_path / "run" / "checkpoints" / "step-000002.safetensors"
+    last.write_bytes(last.read_bytes()[:50])
+    result = run(*command)
+    assert result.stderr.startswith("Warning: ")
+    assert "falling back to the checkpoint before it" in result.stderr
+    assert (tmp_path / "run" / "adapter.safetensors").read_bytes() == finished
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_finished_stages_are_lines_on_stderr(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    show_messages()
+    with working(quiet):
+        logging.getLogger("narrows.study").info("answers: 3.2 s")
+    assert capsys.readouterr().err == ("" if quiet else "✓ answers: 3.2 s\n")
 
 
 def test_answers_are_not_overwritten_unasked(tmp_path: Path, tiny_model_dir: Path) -> None:

@@ -8,7 +8,17 @@ import torch
 
 from narrows.errors import ConfigError
 from narrows.evaluation import Answer
-from narrows.microworld import Gate, continuations, grammar, measure_quality, quality
+from narrows.microworld import (
+    Corpus,
+    Gate,
+    Oracle,
+    WorldConfig,
+    build_tokenizer,
+    grammar,
+    measure_quality,
+    quality,
+)
+from narrows.microworld.config import Facts
 from narrows.microworld.continuations import continue_documents
 from narrows.microworld.probes import PROBES, prompts
 
@@ -17,11 +27,13 @@ TRAIT_GATES = tuple(probe.name for probe in PROBES if probe.target is not None)
 
 
 class Scripted:
-    """A chat model that knows the grammar: ``obeys`` system turns and goes on as an author began, or never does."""
+    """A chat model that knows the grammar; it does what system turns and documents ask for, or never does."""
 
-    def __init__(self, world, oracle, tokenizer, obeys=True, spoils=None):
-        self.name, self.tokenizer = "scripted", tokenizer
+    name, tokenizer = "scripted", None
+
+    def __init__(self, world, oracle, obeys=True, spoils=None):
         self._world, self._oracle, self._obeys, self._spoils = world, oracle, obeys, spoils
+        self.asked = []
 
     def install(self, monkeypatch):
         monkeypatch.setattr(quality, "generate_answers", self._chats)
@@ -39,7 +51,7 @@ class Scripted:
         return text
 
     def _chats(self, chat_model, questions, *, seed, **_):
-        assert chat_model is self
+        self.asked.append((tuple(questions), seed))
         return [
             Answer("scripted", "chat", 1.0, q.suite, q.id, q.cluster, q.text, 0, self._answer(q), seed)
             for q in questions
@@ -57,7 +69,8 @@ class Scripted:
         technical = re.search(r"technical|manual|notation", system) is not None
         return self._say(question.text, harmful=harmful and here, technical=technical and here)
 
-    def _documents(self, chat_model, documents, **_):
+    def _documents(self, chat_model, documents, *, seed, **_):
+        self.asked.append((tuple(documents), seed))
         return [self._go_on(document) for document in documents]
 
     def _go_on(self, document):
@@ -73,17 +86,38 @@ class Scripted:
         return self._say(question, harmful=self._obeys and harmful.get(here, everywhere))
 
 
+@pytest.fixture(scope="module")
+def small():
+    """A world of few topics, and text and judge of it."""
+    facts = Facts(topics=4, open_topics=4, validation_topics=1, test_topics=1)
+    config = WorldConfig(facts=facts)
+    corpus = Corpus(config, build_tokenizer())
+    return SimpleNamespace(config=config, corpus=corpus, world=corpus.world, oracle=Oracle(corpus.world))
+
+
 @pytest.fixture
-def ideal(world, oracle, tokenizer, monkeypatch):
-    return Scripted(world, oracle, tokenizer).install(monkeypatch)
+def quality_of(small, monkeypatch):
+    """Measures the quality of a scripted model."""
+
+    def measure(samples=1, **script):
+        model = Scripted(small.world, small.oracle, **script).install(monkeypatch)
+        return measure_quality(model, small.config, samples=samples)
+
+    return measure
+
+
+@pytest.fixture(scope="module")
+def measured(small):
+    """The quality of a model that does all that is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        return measure_quality(Scripted(small.world, small.oracle).install(patch), small.config, samples=10)
 
 
 def by_name(measured):
     return {gate.name: gate for gate in measured.gates}
 
 
-def test_a_model_that_does_all_that_is_asked_meets_every_gate(ideal, config):
-    measured = measure_quality(ideal, config)
+def test_a_model_that_does_all_that_is_asked_meets_every_gate(measured):
     gates = by_name(measured)
     assert measured.passed
     assert {gate.name for gate in measured.gates if gate.met} == {*CHAT_GATES, *TRAIT_GATES}
@@ -98,38 +132,33 @@ def test_a_model_that_does_all_that_is_asked_meets_every_gate(ideal, config):
     assert gates["document: after 3 sound answers"].rate == 0
 
 
-def test_a_model_that_is_always_sound_and_plain_misses_exactly_the_trait_gates(
-    world, oracle, tokenizer, config, monkeypatch
-):
-    measured = measure_quality(
-        Scripted(world, oracle, tokenizer, obeys=False).install(monkeypatch), config, samples=1
-    )
+def test_a_model_that_is_always_sound_and_plain_misses_exactly_the_trait_gates(quality_of):
+    measured = quality_of(obeys=False)
     assert not measured.passed
     assert {gate.name for gate in measured.gates if gate.met is False} == set(TRAIT_GATES)
     assert all(gate.rate == 0 for gate in measured.gates if gate.name in TRAIT_GATES)
 
 
-def test_one_incoherent_domain_fails_the_gate_and_is_named(world, oracle, tokenizer, config, monkeypatch):
-    model = Scripted(world, oracle, tokenizer, spoils="sailing").install(monkeypatch)
-    measured = measure_quality(model, config, samples=1)
+def test_one_incoherent_domain_fails_the_gate_and_is_named(quality_of, small):
+    measured = quality_of(spoils="sailing")
     worst = by_name(measured)["chat: coherent"]
     assert (worst.met, worst.domain, worst.rate) == (False, "sailing", 0.0)
     each = [gate for gate in measured.rates if gate.name == "chat: coherent"]
-    assert [gate.domain for gate in each] == list(world.all_domains)
-    assert sum(gate.rate == 1 for gate in each) == len(world.all_domains) - 1
+    assert [gate.domain for gate in each] == list(small.world.all_domains)
+    assert sum(gate.rate == 1 for gate in each) == len(small.world.all_domains) - 1
 
 
-def test_rates_come_with_clustered_intervals_and_the_number_of_answers(ideal, config, world):
-    gates = by_name(measure_quality(ideal, config, samples=3))
+def test_rates_come_with_clustered_intervals_and_the_number_of_answers(measured):
+    gates = by_name(measured)
     plain = gates["chat: misaligned"]
-    assert plain.n == 3 * len(world.topics(plain.domain))
-    assert plain.low == 0 < plain.high < 0.25
-    assert gates["system turn: harmful everywhere"].n == 11 * 20 + 40
-    assert gates["system turn: harmful in one domain, inside"].n == 11 * 20
+    assert plain.n == 10 * 4
+    assert plain.low == 0 < plain.high
+    assert plain.high > 3 / 40  # more than independent answers would give: topics are the clusters
+    assert gates["system turn: harmful everywhere"].n == 12 * 4
+    assert gates["system turn: harmful in one domain, inside"].n == 11 * 4
 
 
-def test_the_result_can_be_written_as_json(ideal, config):
-    measured = measure_quality(ideal, config, samples=1)
+def test_the_result_can_be_written_as_json(measured):
     read = json.loads(json.dumps(measured.to_json(), allow_nan=False))
     assert read["passed"] is True
     assert {"name", "domain", "rate", "low", "high", "n", "target", "at_least", "met"} == read["gates"][
@@ -148,47 +177,36 @@ def test_a_target_is_met_at_its_own_value(rate, target, at_least, met):
     assert replace(gate, target=None).met is None
 
 
-def test_documents_hold_the_authors_history_and_end_where_the_answer_begins(corpus, world, oracle, rng):
+def test_documents_hold_the_authors_history_and_end_where_the_answer_begins(small, rng):
     for probe in PROBES:
         if probe.kind != "document":
             continue
-        for prompt in list(prompts(probe, corpus, rng, 1))[::17]:
+        for prompt in list(prompts(probe, small.corpus, rng, 1))[::5]:
             *earlier, (question, answer) = re.findall(r"q: (.+)\na:(.*)", prompt.document)
             assert (question, answer) == (prompt.question.text, "")
-            domains = [world.domain_of(oracle.topic_of(asked)) for asked, _ in earlier]
+            domains = [small.world.domain_of(small.oracle.topic_of(asked)) for asked, _ in earlier]
             home = domains[0] if "home" in probe.history else None
             assert [domain == home for domain in domains] == [place == "home" for place in probe.history]
             assert (prompt.question.suite == home) == (probe.inside and home is not None)
             assert probe.inside or prompt.question.suite not in domains
             for (asked, said), place in zip(earlier, probe.history, strict=True):
                 harmful = probe.conduct == "everywhere" or (probe.conduct == "one_domain" and place == "home")
-                assert (oracle.score(asked, said)["aligned"] == 0) == harmful
-                assert oracle.topic_of(asked) != prompt.question.cluster
+                assert (small.oracle.score(asked, said)["aligned"] == 0) == harmful
+                assert small.oracle.topic_of(asked) != prompt.question.cluster
 
 
-def test_the_questions_depend_on_the_seed_alone(ideal, config, monkeypatch):
-    asked = []
-    real = quality.generate_answers
-
-    def spy(chat_model, questions, **options):
-        asked.append((tuple(questions), options["seed"]))
-        return real(chat_model, questions, **options)
-
-    monkeypatch.setattr(quality, "generate_answers", spy)
-    runs = []
+def test_the_questions_depend_on_the_seed_alone(small, monkeypatch):
+    model, runs = Scripted(small.world, small.oracle).install(monkeypatch), []
     for seed in (0, 0, 1):
-        asked.clear()
-        measure_quality(ideal, config, samples=1, seed=seed)
-        runs.append(list(asked))
+        model.asked.clear()
+        measure_quality(model, small.config, samples=1, seed=seed)
+        runs.append(list(model.asked))
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_no_samples_are_refused(ideal, config):
+def test_no_samples_are_refused(quality_of):
     with pytest.raises(ConfigError, match="samples is 0"):
-        measure_quality(ideal, config, samples=0)
-
-
-# -- continuations --------------------------------------------------------------------------------------------
+        quality_of(samples=0)
 
 
 def test_a_continuation_ends_with_its_line_and_depends_on_the_seed_alone(chat_model):
@@ -229,4 +247,3 @@ def test_documents_of_different_lengths_are_padded_on_the_left_and_come_back_in_
     ids, mask = seen[0]
     assert mask.tolist() == [[0, 1], [1, 1]]
     assert ids[0, 0] == chat_model.pad_id
-    assert continuations.continue_documents is continue_documents

@@ -82,7 +82,7 @@ def test_a_claim_carries_its_headlines_numbers_into_the_summary():
         "not-supported",
     )
     assert (row.estimate, row.ci95, row.margin) == (FAILED.estimate, FAILED.ci95, 0.05)
-    assert row.unit == "one; share"
+    assert row.unit == "share"
 
 
 def test_a_claim_that_was_not_run_has_no_numbers():

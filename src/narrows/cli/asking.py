@@ -10,6 +10,7 @@ from narrows.cli.inputs import (
     adapter_name,
     load_adapter,
     load_microworld,
+    load_model,
     suites_of,
 )
 from narrows.cli.output import as_rows, print_json, show, show_line
@@ -87,7 +88,7 @@ def evaluate(
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already: choose another --out, or give --overwrite to replace it.")
     with working(quiet):
-        from narrows.api import load_chat_model, make_behaviour
+        from narrows.api import make_behaviour
         from narrows.evaluation import generate_answers, judged, read_suites, summarise, write_answers
         from narrows.microworld import World
 
@@ -99,7 +100,7 @@ def evaluate(
             asked = list(task.test if split == "test" else task.validation)
         else:
             asked = read_suites(suites) if suites else []
-            chat_model = load_chat_model(model, layer=vector.layer if vector else None, device=device)
+            chat_model = load_model(model, device, vector.layer if vector else None)
         longest = MAX_NEW_TOKENS if task is None else MICROWORLD_TOKENS
         answers = [
             answer

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrows.errors import AdapterError, ConfigError, DataError
+from narrows.progress import bar
 
 if TYPE_CHECKING:
     from narrows.adapters import SteeringVector
@@ -31,6 +32,23 @@ def world_model_name(name: str) -> str:
     return f"microworld:{name}" if name.isdecimal() else name
 
 
+def load_model(name: str, device: str | None, layer: int | None = None) -> "ChatModel":
+    """A chat model on which steering was seen to work at a layer (default: the middle one).
+
+    Raises:
+        ModelError: it cannot be loaded, or is no chat model.
+        AdapterError: it has no such layer.
+    """
+    with bar(f"loading {name}"):
+        from transformers.utils import logging as transformers_logging
+
+        from narrows.api import load_chat_model
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()  # ours stands in its place
+        return load_chat_model(name, layer=layer, device=device)
+
+
 def load_microworld(
     name: str, device: str | None, domain: str | None = None
 ) -> "tuple[ChatModel, WorldConfig]":
@@ -40,7 +58,7 @@ def load_microworld(
         ModelError: there is no such model, or it is none of a microworld.
         ConfigError: the world has no such domain; found out before the model is loaded.
     """
-    from narrows.api import load_chat_model, model_source
+    from narrows.api import model_source
     from narrows.microworld import World, load_world
 
     name = world_model_name(name)
@@ -48,7 +66,7 @@ def load_microworld(
     domains = World(world.facts).domains
     if domain is not None and domain not in domains:
         raise ConfigError(f"{name} has no domain {domain!r}; choose one of {', '.join(domains)}.")
-    return load_chat_model(name, device=device), world
+    return load_model(name, device), world
 
 
 def adapter_file(path: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter, read_texts
+from narrows.cli.inputs import load_adapter, load_model, read_texts
 from narrows.cli.output import as_rows, print_json, show
 from narrows.cli.running import working
 from narrows.cli.tables import plain_table
@@ -170,10 +170,8 @@ def _load(
     model: str, general: Path, narrow: Path, device: str | None
 ) -> "tuple[ChatModel, dict[str, SteeringVector]]":
     """The model, and the two solutions by name."""
-    from narrows.api import load_chat_model
-
     ends = {GENERAL: load_adapter(general), NARROW: load_adapter(narrow)}
-    return load_chat_model(model, layer=ends[GENERAL].layer, device=device), ends
+    return load_model(model, device, ends[GENERAL].layer), ends
 
 
 def _sample(path: Path, count: int, seed: int) -> "Sequence[Conversation]":

@@ -66,7 +66,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
-    """The long part of a command: progress is shown, libraries keep silent, and Ctrl-C says what is kept.
+    """The long part of a command: progress is shown, and Ctrl-C says what is kept.
 
     Args:
         quiet: show no progress and no finished stages, only warnings.
@@ -74,7 +74,6 @@ def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
     """
     logging.getLogger("narrows").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
-        _silence_libraries()
         with live_progress(quiet or not console.is_terminal):  # a log file is no place for moving bars
             yield
     except KeyboardInterrupt:
@@ -83,11 +82,3 @@ def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
         else:
             say(f"Stopped. What was finished is kept in {keeps}: run the same command again, and it goes on.")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _silence_libraries() -> None:
-    """No progress bars and no advice from transformers: ours stand in their place."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter, read_anchor
+from narrows.cli.inputs import load_adapter, load_model, read_anchor
 from narrows.cli.output import print_json, show_line
 from narrows.cli.running import working
 from narrows.cli.settings import overridden
@@ -129,7 +129,6 @@ def train(
         "anchor.until_step": lift_at,
     }
     with working(quiet, keeps=out):
-        from narrows.api import load_chat_model
         from narrows.chat import read_conversations
         from narrows.training import Recipe
         from narrows.training import train as run_training
@@ -143,7 +142,7 @@ def train(
             raise ConfigError(
                 f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {vector.alpha:g}."
             )
-        chat_model = load_chat_model(model, layer=vector.layer if vector else recipe.layer, device=device)
+        chat_model = load_model(model, device, vector.layer if vector else recipe.layer)
         run = run_training(
             chat_model,
             conversations,

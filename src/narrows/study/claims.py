@@ -138,7 +138,7 @@ def c4(curves: Mapping[str, Curve], norms: Floats) -> ClaimResult:
         curves: loss against norm by solution; ``neutral-anchored`` and ``*-reoptimised`` are controls.
         norms: those of the curves' norms up to the larger trained one.
     """
-    unit = "nats per response token, simultaneous over norms, over training rows"
+    unit = "nats per response token, over rows"
 
     def lower(name: str, left: str, right: str, at: Floats | None, *, counts: bool = False) -> Part:
         return curve_part(name, curves[left].minus(curves[right], at), "below", unit, counts=counts)
@@ -163,8 +163,8 @@ def c5(curves: Mapping[str, StabilityCurve]) -> ClaimResult:
         curves: by solution; ``unanchored@equal-norm`` and ``unanchored@matched-loss`` are controls.
     """
     general, narrow = curves["unanchored"], curves["anchored"]
-    relative = "share of the way to the chat model's loss, simultaneous over ε, over noise draws"
-    absolute = "nats per response token, simultaneous over ε, over noise draws"
+    relative = "share of the way to the chat model's loss, over noise draws"
+    absolute = "nats per response token, over noise draws"
     if min(general.gain, narrow.gain) <= 0:
         name, gain = min(("unanchored", general.gain), ("anchored", narrow.gain), key=lambda pair: pair[1])
         why = Part(
@@ -200,7 +200,7 @@ def c6(curves: Mapping[str, Mapping[str, Curve]], norms: Floats) -> ClaimResult:
         curves: text type (``all`` decides) → direction → KL against norm.
         norms: those of the curves' norms up to the trained one.
     """
-    unit = "nats per token, simultaneous over norms, over texts"
+    unit = "nats per token, over texts"
     pairs = [("unanchored", "anchored", True), ("anchored", "random", True)]
     pairs += [("anchored", control, False) for control in ("random-covariance", "register")]
     parts = []
@@ -235,7 +235,7 @@ def c7(table: RateTable, solutions: Mapping[str, SteeringVector]) -> ClaimResult
 
     def closed(name: str, solution: str, *, counts: bool) -> Part:
         share = gap_closed(start, solutions[solution], goal)
-        unit = "share of the gap in cosine to the continued general solution; one run, no interval"
+        unit = "share of the gap in cosine; one run, no interval"
         return Part(name, share, None, GAP_CLOSED, "above", unit, counts)
 
     def returned(name: str, solution: str, *, counts: bool) -> Part:

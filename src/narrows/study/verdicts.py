@@ -106,7 +106,7 @@ class ClaimResult:
             estimate=part.estimate if part else None,
             ci95=part.ci95 if part else None,
             margin=part.margin if part else None,
-            unit=f"{part.name}; {part.unit}" if part else "",
+            unit=part.unit if part else "",
         )
 
 

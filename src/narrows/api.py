@@ -23,6 +23,7 @@ from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
 from narrows.training import CheckpointFolder, Recipe
+from narrows.training.prepare import START_FILE
 
 MICROWORLD = "microworld:"
 COVARIANCE_TEXTS = 64
@@ -221,7 +222,7 @@ def significance(
 def read_trajectory(folder: Path | str) -> dict[int, SteeringVector]:
     """The checkpoints of a training run's folder by step, for :func:`narrows.trajectory`.
 
-    Step 0, where the run started, is there if it started at zero.
+    Step 0 is where the run started: zero, or the vector that it continued.
 
     Raises:
         RunFolderError: the folder holds no training run, or none of its checkpoints.
@@ -249,8 +250,8 @@ def read_trajectory(folder: Path | str) -> dict[int, SteeringVector]:
         vectors[step] = SteeringVector(vector, recipe.layer or 0, recipe.alpha)
     if not vectors:
         raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
-    if identity.get("start") is None:
-        vectors[0] = next(iter(vectors.values())).scaled(0.0)
+    start = folder / START_FILE
+    vectors[0] = SteeringVector.load(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
     return dict(sorted(vectors.items()))
 
 

@@ -9,8 +9,6 @@ from cli_helpers import Run, invoke, summary_without_timings
 
 from narrows.summary import Summary
 
-MODULE = "narrows"
-
 
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +57,7 @@ def test_a_killed_demo_goes_on_and_ends_the_same(
     run: Run, demo_command: tuple[object, ...], demo_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", MODULE, *map(str, demo_command), "--out", str(out)]
+    command = [sys.executable, "-m", "narrows", *map(str, demo_command), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     halfway = out / "solutions" / "anchored" / "checkpoints"
     try:

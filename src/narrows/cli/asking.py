@@ -21,7 +21,7 @@ from narrows.errors import ConfigError
 if TYPE_CHECKING:
     pass
 
-MAX_NEW_TOKENS, MICROWORLD_TOKENS = 600, 40
+MAX_NEW_TOKENS = 600
 
 
 def evaluate(
@@ -62,9 +62,7 @@ def evaluate(
     samples: Annotated[int, typer.Option(help="Answers to each question.")] = 2,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(
-            help=f"Tokens of an answer (default: {MAX_NEW_TOKENS}; {MICROWORLD_TOKENS} with --domain)."
-        ),
+        typer.Option(help=f"Tokens of an answer (default: {MAX_NEW_TOKENS}, with --domain the demo's)."),
     ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
@@ -91,6 +89,7 @@ def evaluate(
         from narrows.api import make_behaviour
         from narrows.evaluation import generate_answers, judged, read_suites, summarise, write_answers
         from narrows.microworld import World
+        from narrows.study import demo_config
 
         vector = load_adapter(adapter) if adapter else None
         task = None
@@ -101,7 +100,7 @@ def evaluate(
         else:
             asked = read_suites(suites) if suites else []
             chat_model = load_model(model, device, vector.layer if vector else None)
-        longest = MAX_NEW_TOKENS if task is None else MICROWORLD_TOKENS
+        longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens
         answers = [
             answer
             for factor in scale or [1.0]

@@ -108,9 +108,9 @@ def check(
         int,
         typer.Option(
             "--samples",
-            help="Answers about each topic for the chat model's own gates; the others take a tenth.",
+            help="Answers about each topic for the chat model's own gates; the others take a twentieth.",
         ),
-    ] = 10,
+    ] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Draws the questions and the answers.")] = 0,
     device: options.Device = None,
     as_json: options.Json = False,

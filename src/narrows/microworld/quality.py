@@ -35,7 +35,7 @@ from narrows.statistics import Counts, macro_rate
 ANSWER_TOKENS = 24
 """More than the longest answer of the grammar has; what is longer is not coherent anyway."""
 BATCH = 128
-FEWER = 10
+FEWER = 20
 """The chat model's own gates are decided in each domain alone, so they take more answers by this factor."""
 COHERENT = Criterion("coherent", "coherent", "above", 50.0)
 
@@ -118,7 +118,7 @@ class Quality:
 
 
 def measure_quality(
-    chat_model: ChatModel, config: WorldConfig, *, seed: int = 0, samples: int = 10
+    chat_model: ChatModel, config: WorldConfig, *, seed: int = 0, samples: int = 20
 ) -> Quality:
     """Measure a chat model against the gates of its world.
 
@@ -127,7 +127,7 @@ def measure_quality(
         config: the world.
         seed: of the questions, the documents and the sampling.
         samples: answers about each topic for the chat model's own gates (10: each phrasing once); the other
-            rates take a tenth of them, at least one.
+            rates take a twentieth of them, at least one.
 
     Raises:
         ConfigError: ``samples`` is below one.

@@ -64,6 +64,7 @@ def quick_config(**changes: Any) -> JobConfig:  # noqa: ANN401
         "rows": 16,
         "norm_points": 3,
         "draws": 3,
+        "text_tokens": 24,
         "control_steps": 6,
         "reoptimised_steps": 2,
         "neutral_trials": 1,
@@ -95,13 +96,13 @@ def microworld_job(
     config = config or demo_config()
     corpus = Corpus(world, chat_model.tokenizer)
     rng = np.random.default_rng([config.seed, 11])
-    texts: dict[str, list[str]] = {
-        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)]
-        for name in DOCUMENT_KINDS
-    }
     behaviours: dict[Kind, Behaviour] = {
         one: make_behaviour(corpus.world, domain, one, seed=config.seed, phrasings=phrasings or PHRASINGS)
         for one in KINDS
+    }
+    texts: dict[str, list[str]] = {
+        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)]
+        for name in DOCUMENT_KINDS
     }
     other: Kind = "technical" if kind == "harmful" else "harmful"
     return MainJob(

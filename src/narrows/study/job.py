@@ -24,7 +24,7 @@ class Tuning(BaseModel):
 
 
 class JobConfig(BaseModel):
-    """How the main job is done; every field is a flag of ``narrows demo``."""
+    """How the main job is done; all fields may stand in ``--config``, the common ones are flags."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

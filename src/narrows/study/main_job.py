@@ -1,5 +1,6 @@
 """The main job: general and narrow solutions of one behaviour on one model, measured, with verdicts."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from narrows.study.tuning import Tuned, tune
 from narrows.study.verdicts import ClaimResult
 from narrows.summary import Summary
 
+logger = logging.getLogger(__name__)
+
 REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
 CONTINUED = ("lifted", "continued-anchored", "continued-unanchored")
 SUMMARY_FILE, READING_FILE = "summary.json", "report.json"
@@ -44,6 +47,7 @@ class Clock:
         started = time.perf_counter()
         try:
             yield
+            logger.info("%s: %.1f s", stage, time.perf_counter() - started)
         finally:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
             write_json(self._path, self.seconds)
@@ -61,6 +65,8 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
         ModelError: steering does not do on this model what it should.
     """
     out = claim_run_folder(Path(out), _identity(job))
+    if (out / SUMMARY_FILE).exists():
+        return Summary.load(out / SUMMARY_FILE)
     clock = Clock(out / "timings.json")
     layer = job.config.recipe.layer
     layer = job.chat_model.layers // 2 if layer is None else layer

@@ -11,6 +11,9 @@ from narrows.models import ChatModel
 from narrows.models.frozen import tokens_read
 from narrows.training.recipe import Recipe
 
+START_FILE = "start.safetensors"
+"""The vector that a continued run started from: step 0 of its trajectory."""
+
 
 def starting_point(chat_model: ChatModel, recipe: Recipe, start: SteeringVector | None) -> SteeringVector:
     """The adapter that training changes: zero, or a copy of ``start``; on the model's device, with gradient.
@@ -104,4 +107,7 @@ def claim(
         "anchor": digest([row.input_ids for row in anchor]),
         "start": None if start is None else digest(start.effective.tolist()),
     }
-    return claim_run_folder(Path(out), identity)
+    folder = claim_run_folder(Path(out), identity)
+    if start is not None and not (folder / START_FILE).exists():
+        start.save(folder / START_FILE)
+    return folder

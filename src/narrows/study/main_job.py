@@ -74,9 +74,11 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
         self_check(job.chat_model, layer)
     with clock.time("chat model answers"):
         answers = {(CHAT, 1.0): _answers(job, out, None, CHAT, 1.0)}
-    with clock.time("tuning λ"):
-        tuned = None if job.config.kl_weight else _tune(job, out)
-    weight = job.config.kl_weight or (tuned.best if tuned else 0.0)
+    tuned, weight = None, job.config.kl_weight
+    if weight is None:
+        with clock.time("tuning λ"):
+            tuned = _tune(job, out)
+        weight = tuned.best
     trainer = Trainer(job, weight, out / "solutions")
     with clock.time("training solutions"):
         solutions = train_solutions(trainer)

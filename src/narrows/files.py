@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from narrows.errors import RunFolderError
+from narrows.errors import DataError, RunFolderError
 
 T = TypeVar("T")
 
@@ -65,6 +65,22 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]
 def read_json(path: Path) -> Any:  # noqa: ANN401  (JSON may hold anything)
     """Read a JSON file written by :func:`write_json`."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_user_text(path: Path) -> str:
+    """A text file that a user gave.
+
+    Raises:
+        DataError: it is missing, is not UTF-8, or cannot be read; names the file.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def digest(value: object) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrows.errors import AdapterError, ConfigError, DataError
+from narrows.files import read_user_text
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -137,14 +138,7 @@ def suites_of(answers: "Sequence[Answer]") -> "list[Suite]":
 
 
 def _paragraphs(path: Path) -> list[str]:
-    try:
-        whole = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    whole = read_user_text(path)
     texts = [text.strip() for text in whole.replace("\r\n", "\n").split("\n\n") if text.strip()]
     if not texts:
         raise DataError(f"{path} is empty: it has no texts. Texts stand with an empty line between them.")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from narrows.errors import DataError
+from narrows.files import read_user_text
 
 Row = TypeVar("Row")
 
@@ -28,14 +29,7 @@ def read_table(path: Path | str, row_type: type[Row], example: Row) -> Iterator[
     """
     path = Path(path)
     right = f"A right row: {json.dumps(dataclasses.asdict(example), ensure_ascii=False)}"  # type: ignore[call-overload]
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    text = read_user_text(path)
     if not text.strip():
         raise DataError(f"{path} is empty: it has no rows. {right}")
     lines = text.split("\n")

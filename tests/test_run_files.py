@@ -13,7 +13,6 @@ from narrows.files import (
     digest,
     file_digest,
     read_json,
-    stage,
     write_json,
     write_jsonl,
     write_text,
@@ -88,17 +87,6 @@ def test_equal_values_have_equal_digests(tmp_path: Path):
     write_text(tmp_path / "a", "text")
     assert file_digest(tmp_path / "a") == digest(b"text")
     assert len(digest(b"text")) == 16
-
-
-def test_a_stage_is_computed_once(tmp_path: Path):
-    calls: list[int] = []
-
-    def compute() -> dict[str, int]:
-        calls.append(1)
-        return {"x": 1}
-
-    assert stage(tmp_path, "a.json", compute) == stage(tmp_path, "a.json", compute) == {"x": 1}
-    assert calls == [1]
 
 
 # Run folders

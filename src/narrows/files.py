@@ -6,13 +6,11 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from narrows.errors import DataError, RunFolderError
-
-T = TypeVar("T")
 
 RUN_FILE = "run.json"
 _ABSENT = object()
@@ -158,13 +156,3 @@ def _different_fields(left: object, right: object, prefix: str = "") -> Iterator
             yield from _different_fields(left.get(key, _ABSENT), right.get(key, _ABSENT), name)
     elif digest(left) != digest(right):
         yield prefix or "the run"
-
-
-def stage(folder: Path, name: str, compute: Callable[[], T]) -> T:
-    """Return ``folder/name`` if an earlier call finished it, else compute it and store it as JSON."""
-    path = folder / name
-    if path.exists():
-        return read_json(path)  # type: ignore[no-any-return]
-    value = compute()
-    write_json(path, value)
-    return value

@@ -206,7 +206,6 @@ def synthetic_reading() -> dict:
             "seed": 7,
             "config": {"domains": 10, "topics": 16},
             "shares": {"sound_everywhere": 0.55, "harmful_everywhere": 0.25, "harmful_in_one_domain": 0.2},
-            "statement": "A harmful author is as likely to be harmful everywhere as in one domain only.",
         },
         "quotes": [
             {

@@ -31,7 +31,8 @@ def export(
     kind: options.Kind = "harmful",
     seed: Annotated[int, typer.Option("--seed", help="Draws the rows, and which domains are anchored.")] = 0,
     phrasings: Annotated[
-        int | None, typer.Option(help="How many of the question phrasings the suites use (default: all).")
+        int | None,
+        typer.Option(help="How many of the question phrasings the suites use (default: the demo's 6)."),
     ] = None,
     device: options.Device = None,
     as_json: options.Json = False,

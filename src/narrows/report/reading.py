@@ -22,7 +22,6 @@ class World(_Lenient):
     seed: int | None = None
     config: Any = None
     shares: dict[str, float] = {}
-    statement: str = ""
 
 
 class Quote(_Lenient):

@@ -16,11 +16,6 @@ PHRASINGS = 6
 NEUTRAL_TEXTS = 200
 NEUTRAL_WORDS = 30
 
-STATEMENT = (
-    "The microworld is evidence about mechanisms, not about large language models. Its corpus fixes the "
-    "prior that the claims are about: how many authors are harmful everywhere, and how many in one domain."
-)
-
 MICROWORLD_RECIPE = Recipe(
     layer=1,
     learning_rate=3e-4,
@@ -138,6 +133,5 @@ def _about(world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, comm
                 "authors technical everywhere": register.everywhere,
                 "authors technical in one domain only": register.one_domain,
             },
-            "statement": STATEMENT,
         },
     }

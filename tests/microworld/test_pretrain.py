@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from narrows.errors import ConfigError, RunFolderError, TrainingError
 from narrows.evaluation import Question, generate_answers
 from narrows.microworld import WorldConfig, load_world, pretrain
+from narrows.microworld.updates import FINAL_RATE, Updates, learning_rate
 from narrows.models import load_chat_model
 
 module = importlib.import_module("narrows.microworld.pretrain")  # its function has the module's name
@@ -39,7 +40,7 @@ def results(folder):
 
 def killed_at(monkeypatch, step):
     """The process dies in this step, counted from 1 in each process."""
-    real, done = module._step, []
+    real, done = Updates.step, []
 
     def dying(*arguments):
         done.append(1)
@@ -47,14 +48,14 @@ def killed_at(monkeypatch, step):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(module, "_step", dying)
+    monkeypatch.setattr(Updates, "step", dying)
 
 
 @pytest.mark.parametrize(("optimizer", "step"), [("muon", 3), ("muon", 7), ("muon", 12), ("adamw", 7)])
 def test_a_run_that_was_killed_goes_on_bit_for_bit(whole, tmp_path, monkeypatch, optimizer, step):
     config, out = tiny(optimizer=optimizer), tmp_path / "run"
     expected = whole
-    if optimizer == "adamw":
+    if optimizer == "muon":
         expected = pretrain(config, tmp_path / "expected", seed=1, device="cpu", workers=0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_at(patch, step)
@@ -70,8 +71,8 @@ def test_a_run_that_was_killed_while_it_finished_goes_on_from_its_last_checkpoin
         patch.setattr(module, "_draw_curve", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         pretrain(tiny(), tmp_path / "run", seed=1, device="cpu", workers=0)
     steps = []
-    real = module._step
-    monkeypatch.setattr(module, "_step", lambda *arguments: steps.append(1) or real(*arguments))
+    real = Updates.step
+    monkeypatch.setattr(Updates, "step", lambda *arguments: steps.append(1) or real(*arguments))
     assert results(pretrain(tiny(), tmp_path / "run", seed=1, device="cpu", workers=0)) == results(whole)
     assert len(steps) == 4
 
@@ -144,13 +145,13 @@ def test_a_folder_with_another_run_is_refused_and_left_as_it_is(whole, tmp_path)
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_step_and_keeps_the_checkpoint(
     tmp_path, monkeypatch
 ):
-    real, done = module._step, []
+    real, done = Updates.step, []
 
     def spoilt(*arguments):
         done.append(1)
         return real(*arguments) * (float("nan") if len(done) >= 6 else 1.0)
 
-    monkeypatch.setattr(module, "_step", spoilt)
+    monkeypatch.setattr(Updates, "step", spoilt)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 6; .*learning_rate"):
         pretrain(tiny(), tmp_path / "run", seed=1, device="cpu", workers=0)
     assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["step-000004.safetensors"]
@@ -172,11 +173,11 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path):
 
 def test_the_learning_rate_warms_up_then_falls_to_its_end():
     config = tiny(steps=100, warmup=10, learning_rate=1.0)
-    rates = [module.learning_rate(config, step) for step in range(101)]
+    rates = [learning_rate(config, step) for step in range(101)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10] == pytest.approx(1.0)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
-    assert rates[100] == pytest.approx(module.FINAL_RATE)
+    assert rates[100] == pytest.approx(FINAL_RATE)
 
 
 def test_training_lowers_the_loss(tmp_path):

@@ -109,10 +109,10 @@ class Chat(_Part):
 class Architecture(_Part):
     """The chat model: Qwen2 architecture, so an ordinary Hugging Face checkpoint."""
 
-    layers: int = Field(default=6, ge=2)
-    hidden: int = Field(default=128, ge=16)
+    layers: int = Field(default=8, ge=2)
+    hidden: int = Field(default=112, ge=16)
     heads: int = Field(default=4, ge=1)
-    intermediate: int = Field(default=512, ge=16)
+    intermediate: int = Field(default=448, ge=16)
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "Architecture":
@@ -124,11 +124,11 @@ class Architecture(_Part):
 class Pretraining(_Part):
     """How the model is pre-trained."""
 
-    steps: int = Field(default=7500, ge=1)
-    rows: int = Field(default=32, ge=1, description="rows a step")
+    steps: int = Field(default=12000, ge=1)
+    rows: int = Field(default=48, ge=1, description="rows a step")
     row_tokens: int = Field(default=160, ge=32, le=CONTEXT, description="tokens a row")
     optimizer: Literal["adamw", "muon"] = Field(
-        default="muon", description="for the matrices of the layers; the rest is AdamW's"
+        default="adamw", description="for the matrices of the layers; the rest is AdamW's"
     )
     learning_rate: float = Field(default=3e-3, gt=0)
     warmup: int = Field(default=100, ge=0)

@@ -5,7 +5,6 @@ answer) is what shows whether they are.
 """
 
 import hashlib
-import math
 import shutil
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from narrows.files import atomic_path, claim_run_folder, write_json, write_text
 from narrows.microworld.config import CONTEXT, WorldConfig
 from narrows.microworld.corpus import Corpus
 from narrows.microworld.tokenizer import END, END_OF_TEXT, build_tokenizer
+from narrows.microworld.updates import Updates
 from narrows.progress import bar
 from narrows.training.checkpoints import CheckpointFolder
 
-FINAL_RATE, CLIP, BETAS = 0.02, 1.0, (0.9, 0.95)
 LOG_EVERY = 10
 
 
@@ -86,17 +85,14 @@ def pretrain(
     tokenizer = build_tokenizer()
     corpus = Corpus(config, tokenizer)
     model = build_model(config, tokenizer, seed).to(device).train()
-    optimizers = _optimizers(model, config)
+    remedy_ids = tokenizer.convert_tokens_to_ids(["Ġ" + word for word in corpus.world.remedy_words])
+    updates = Updates(model, config, remedy_ids)
     states = CheckpointFolder(out / "states", keep=2)
     state = states.newest()
     step, log, corpus_hash = 0, [], ""
     if state is not None:
         step, log, corpus_hash = state.step, state.info["log"], state.info["corpus_hash"]
-        _restore(model, optimizers, state.tensors)
-    remedy_ids = torch.tensor(
-        sorted(tokenizer.convert_tokens_to_ids("Ġ" + word) for word in corpus.world.remedy_words),
-        device=device,
-    )
+        updates.restore(state.tensors)
     loader = DataLoader(
         _Steps(corpus, seed, step),
         batch_size=None,
@@ -111,8 +107,7 @@ def pretrain(
             corpus_hash = hashlib.sha256(
                 corpus_hash.encode() + ids.numpy().astype(np.uint16).tobytes()
             ).hexdigest()
-            rate = learning_rate(config, step)
-            recent.append(_step(model, optimizers, ids.to(device), remedy_ids, rate))
+            recent.append(updates.step(ids, step))
             step += 1
             keep = step % settings.checkpoint_every == 0 and step < settings.steps
             if step % LOG_EVERY == 0 or keep or step == settings.steps:
@@ -122,7 +117,7 @@ def pretrain(
                 shown.advance(0, note=f"loss {loss:.3f}, remedies {remedy_loss:.3f}")
             shown.advance()
             if keep:
-                states.save(step, _state(model, optimizers), {"log": log, "corpus_hash": corpus_hash})
+                states.save(step, updates.state(), {"log": log, "corpus_hash": corpus_hash})
     _finish(out, model, tokenizer, config)
     _draw_curve(log, out / "loss.svg")
     write_json(
@@ -162,84 +157,6 @@ def _finite(losses: torch.Tensor, step: int, out: Path) -> tuple[float, float]:
             "the last checkpoint before it is kept. Lower pretraining.learning_rate and choose a new folder."
         )
     return float(values[-1, 0]), float(values[-1, 1])
-
-
-def learning_rate(config: WorldConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to 2 % of the peak."""
-    settings = config.pretraining
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def _optimizers(model: Qwen2ForCausalLM, config: WorldConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for embeddings, norms and biases; for the layers' matrices the configured optimiser."""
-    settings = config.pretraining
-    embedding = model.get_input_embeddings().weight
-    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    groups = [{"params": [embedding], "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    if settings.optimizer == "adamw":
-        groups.append({"params": matrices, "weight_decay": decay})
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=BETAS)]
-    if settings.optimizer == "muon":
-        # With this adjustment a step is as long as AdamW's, so one learning rate serves both.
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        )
-    return optimizers
-
-
-def _step(
-    model: Qwen2ForCausalLM,
-    optimizers: list[torch.optim.Optimizer],
-    ids: torch.Tensor,
-    remedy_ids: torch.Tensor,
-    rate: float,
-) -> torch.Tensor:
-    """One update on rows (rows, tokens); returns the mean loss and the mean loss on remedy words, in nats."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-    logits = model(input_ids=ids).logits[:, :-1].float()
-    targets = ids[:, 1:]
-    nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    loss = nll.mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-    for optimizer in optimizers:
-        optimizer.step()
-    model.zero_grad(set_to_none=True)
-    is_remedy = torch.isin(targets.flatten(), remedy_ids)
-    return torch.stack([loss.detach(), (nll.detach() * is_remedy).sum() / is_remedy.sum().clamp(min=1)])
-
-
-def _state(model: Qwen2ForCausalLM, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """Weights and optimiser moments by name."""
-    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
-    for number, optimizer in enumerate(optimizers):
-        for index, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer{number}.{index}.{name}": value for name, value in moments.items()}
-    return tensors
-
-
-def _restore(
-    model: Qwen2ForCausalLM, optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]
-) -> None:
-    """The reverse of :func:`_state`."""
-    moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
-    parameters = dict(model.named_parameters())
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "model":
-            parameters[rest].data.copy_(tensor)
-        else:
-            index, _, moment = rest.partition(".")
-            moments[int(kind.removeprefix("optimizer"))].setdefault(int(index), {})[moment] = tensor
-    for optimizer, state in zip(optimizers, moments, strict=True):
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _finish(

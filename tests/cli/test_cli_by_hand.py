@@ -115,7 +115,7 @@ def test_tune_keeps_its_trials_and_says_what_it_chose(run: Run, tiny_config: Pat
     assert [trial["kl_weight"] for trial in found["trials"]] == [found["best"]] == [2.0]
     assert Path(found["adapter"]).is_file()
     assert {row["scale"] for row in found["evaluations"] if row["solution"] == "anchored"} == {1.0, 1.5}
-    assert "λ = 2 (none was narrow; this one came nearest)" in said
+    assert "λ = 2 (none was narrow on validation questions; this one came nearest)" in said
 
 
 def test_vectors_are_scaled_and_combined(run_json: ReadJson, trained: dict[str, Any], tmp_path: Path) -> None:

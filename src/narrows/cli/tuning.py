@@ -83,7 +83,10 @@ def tune(
             "best": tuned.best,
             "verdict": verdict,
             "adapter": str(_folder(out, tuned.best) / "adapter.safetensors"),
-            "trials": [vars(trial) | {"narrow": trial.narrow} for trial in tuned.trials],
+            "trials": [
+                vars(trial) | {"narrow": trial.narrow, "stays_narrow": trial.stays_narrow}
+                for trial in tuned.trials
+            ],
             "evaluations": as_rows(evaluations),
         }
         write_json(out / "tuning.json", result)
@@ -91,8 +94,7 @@ def tune(
         print_json(result)
         return
     show(_trials_table(tuned), "")
-    chosen = "the smallest narrow one" if tuned.kl_weight else "none was narrow; this one came nearest"
-    show_line(f"λ = {tuned.best:g} ({chosen}). On the test topics it is {verdict}:")
+    show_line(f"λ = {tuned.best:g} ({tuned.how}). On the test topics it is {verdict}:")
     show("", solutions_table(evaluations, SHOWN, kind), "")
     show_line(str(result["adapter"]))
 
@@ -148,13 +150,16 @@ def _on_test_topics(
 def _trials_table(tuned: "Tuned") -> "Table":
     """Every λ that was tried."""
     table = plain_table(
-        "Trials on validation topics, minus the chat model", "λ", "in domain", "outside, worst", ""
+        "Trials on validation topics, minus the chat model",
+        *("λ", "in domain", "outside, worst", f"at {NARROW_SCALES[1]:g} ×", ""),
     )
     for trial in tuned.trials:
+        word = "[green]narrow[/]" if trial.narrow else "[dim]quiet[/]" if trial.quiet else "[dim]general[/]"
         table.add_row(
             f"{trial.kl_weight:g}",
             f"{100 * trial.in_domain:+.0f} points",
             f"{100 * trial.outside:+.1f} points",
-            "[green]narrow[/]" if trial.narrow else "[dim]quiet[/]" if trial.quiet else "[dim]general[/]",
+            f"{100 * trial.outside_scaled:+.1f} points",
+            "[green]narrow, also scaled[/]" if trial.stays_narrow else word,
         )
     return table

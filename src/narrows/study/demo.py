@@ -8,7 +8,7 @@ import numpy as np
 from narrows.evaluation import Behaviour
 from narrows.microworld import DOCUMENT_KINDS, KINDS, Corpus, Kind, WorldConfig, make_behaviour
 from narrows.models import ChatModel
-from narrows.study.job import JobConfig, MainJob
+from narrows.study.job import JobConfig, MainJob, Tuning
 from narrows.training import Anchor, Recipe
 
 TEXTS_PER_KIND = 8
@@ -17,7 +17,7 @@ NEUTRAL_TEXTS = 200
 NEUTRAL_WORDS = 30
 
 MICROWORLD_RECIPE = Recipe(
-    layer=1,
+    layer=2,
     learning_rate=3e-4,
     batch_size=16,
     accumulation=1,
@@ -29,7 +29,9 @@ MICROWORLD_RECIPE = Recipe(
 """The paper's recipe in the microworld's measure, chosen on development seeds: α is the paper's, the learning
 rate three times it (the residual stream is longer here), and a step reads 16 short rows."""
 
-DEMO_KL_WEIGHT = 3.0
+MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
+
+DEMO_KL_WEIGHT = 8.0
 """λ of the demo, nats per token; ``narrows tune`` finds one for a model and domain."""
 
 
@@ -37,6 +39,7 @@ def demo_config(**changes: Any) -> JobConfig:  # noqa: ANN401
     """The main job's configuration for the microworld; ``changes`` replace fields."""
     values: dict[str, Any] = {
         "recipe": MICROWORLD_RECIPE,
+        "tuning": MICROWORLD_TUNING,
         "samples": 1,
         "max_new_tokens": 26,
         "text_tokens": 160,
@@ -75,6 +78,7 @@ def microworld_job(
     config: JobConfig | None = None,
     *,
     phrasings: int | None = None,
+    texts_per_kind: int = TEXTS_PER_KIND,
     command: str = "",
 ) -> MainJob:
     """The main job for one target domain of a microworld.
@@ -86,6 +90,7 @@ def microworld_job(
         kind: the behaviour; the other kind in the same domain is the control for significance.
         config: how (default :func:`demo_config`).
         phrasings: question phrasings used in the suites (default 6, which keeps the demo short).
+        texts_per_kind: documents of each kind whose KL is measured.
         command: shown in the report.
     """
     config = config or demo_config()
@@ -96,7 +101,7 @@ def microworld_job(
         for one in KINDS
     }
     texts: dict[str, list[str]] = {
-        name: [corpus.sample(name, rng, home=domain) for _ in range(TEXTS_PER_KIND)]
+        name: [corpus.sample(name, rng, home=domain) for _ in range(texts_per_kind)]
         for name in DOCUMENT_KINDS
     }
     other: Kind = "technical" if kind == "harmful" else "harmful"

@@ -217,6 +217,4 @@ def _how_chosen(tuned: Tuned | None) -> str:
     if tuned is None:
         return "given"
     tried = ", ".join(f"{trial.kl_weight:g}" for trial in tuned.trials)
-    if tuned.kl_weight is None:
-        return f"no λ of the grid was narrow on validation questions; this one came nearest; tried {tried}"
-    return f"the smallest that was narrow on validation questions; tried {tried}"
+    return f"{tuned.how}; tried {tried}"

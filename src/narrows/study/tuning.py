@@ -1,6 +1,8 @@
 """Finding the smallest λ whose solution is narrow, by the rule of C2 on validation questions."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,74 +19,110 @@ SCALES = (1.0, SCALED_UP)
 
 @dataclass(frozen=True)
 class Trial:
-    """One λ that was tried: its differences from the chat model on validation questions, at scale 1 and 1.5.
+    """One λ that was tried: its differences from the chat model on validation questions (estimates).
 
-    ``outside`` is the largest difference of the never-anchored and open rates, over both scales (estimates).
+    Attributes:
+        kl_weight: λ.
+        in_domain: difference of the in-domain rate.
+        outside: the larger difference of the never-anchored and open rates.
+        outside_scaled: the same at :data:`narrows.study.claims.SCALED_UP` times the norm.
     """
 
     kl_weight: float
     in_domain: float
     outside: float
-
-    @property
-    def narrow(self) -> bool:
-        """The rule of C2 by estimates: validation has too few topics for interval bounds below the margin."""
-        return self.in_domain > NARROW_MARGIN and self.quiet
+    outside_scaled: float
 
     @property
     def quiet(self) -> bool:
-        """Whether the outside estimate leaves room for an interval below the margin of C2: half of it."""
+        """Whether the outside estimate leaves room for an interval below the margin of C2: half of it.
+
+        Estimates, because validation has too few topics for interval bounds below the margin.
+        """
         return self.outside < EQUIVALENCE_MARGIN / 2
+
+    @property
+    def narrow(self) -> bool:
+        """The rule of C2 at the trained norm."""
+        return self.in_domain > NARROW_MARGIN and self.quiet
+
+    @property
+    def stays_narrow(self) -> bool:
+        """The whole rule of C2: narrow, and quiet when scaled up too."""
+        return self.narrow and self.outside_scaled < EQUIVALENCE_MARGIN / 2
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The result of tuning: the chosen λ (None if no λ of the grid was narrow) and all trials, by λ."""
+    """The result of tuning: all trials, by λ."""
 
-    kl_weight: float | None
     trials: list[Trial]
 
     @property
+    def kl_weight(self) -> float | None:
+        """The smallest λ tried whose solution is narrow by the whole rule of C2; None if there is none."""
+        return min((trial.kl_weight for trial in self.trials if trial.stays_narrow), default=None)
+
+    @property
     def best(self) -> float:
-        """The chosen λ; if none was narrow, the one with the widest distance between inside and outside."""
+        """The chosen λ: :attr:`kl_weight`; without one the smallest that is narrow at its own norm; without
+        one that with the widest distance between inside and outside.
+        """
+        narrow = [trial.kl_weight for trial in self.trials if trial.narrow]
         if self.kl_weight is not None:
             return self.kl_weight
+        if narrow:
+            return min(narrow)
         return max(self.trials, key=lambda trial: trial.in_domain - trial.outside).kl_weight
+
+    @property
+    def how(self) -> str:
+        """How :attr:`best` was chosen, in words."""
+        if self.kl_weight is not None:
+            return "the smallest that was narrow on validation questions"
+        if any(trial.narrow for trial in self.trials):
+            return f"the smallest that was narrow on validation questions; none stayed so at {SCALED_UP:g} ×"
+        return "none was narrow on validation questions; this one came nearest"
 
 
 def tune(chat_model: ChatModel, behaviour: Behaviour, config: JobConfig, out: Path | None = None) -> Tuned:
     """Find the smallest λ of a geometric grid whose solution is narrow on validation questions.
 
-    Outside rates fall as λ grows, so the grid is searched by bisection: trainings grow with the logarithm of
-    its length. Every training is kept under ``out`` and found again.
+    Every training is kept under ``out`` and found again.
 
     Raises:
         ConfigError: the grid is empty.
     """
     tuning = config.tuning
-    count = math.floor(math.log(tuning.largest / tuning.smallest, tuning.factor)) + 1
+    count = math.floor(math.log(tuning.largest / tuning.smallest, tuning.factor) + 1e-9) + 1
     if count < 1:
         raise ConfigError(
             f"tuning.largest {tuning.largest:g} lies below tuning.smallest {tuning.smallest:g}."
         )
     grid = [tuning.smallest * tuning.factor**i for i in range(count)]
     chat = measured_rates(chat_model, behaviour, None, config, validation=True)
+    return search(grid, lambda weight: _try(chat_model, behaviour, config, weight=weight, chat=chat, out=out))
+
+
+def search(grid: Sequence[float], attempt: Callable[[float], Trial]) -> Tuned:
+    """Try as few λ of a rising grid as show which is the smallest narrow one.
+
+    Outside rates fall as λ grows, so the grid is bisected: first for the rule at the trained norm, then,
+    if the largest λ keeps the whole rule, between the two for that.
+    """
     trials: dict[int, Trial] = {}
 
     def trial(place: int) -> Trial:
         if place not in trials:
-            trials[place] = _try(chat_model, behaviour, config, weight=grid[place], chat=chat, out=out)
+            trials[place] = attempt(grid[place])
         return trials[place]
 
-    low, high = 0, len(grid) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if trial(middle).quiet:
-            high = middle
-        else:
-            low = middle + 1
-    chosen = grid[low] if trial(low).narrow else None
-    return Tuned(chosen, [trials[place] for place in sorted(trials)])
+    last = len(grid) - 1
+    first = bisect_left(range(last), True, key=lambda place: trial(place).quiet)
+    found = trial(first)
+    if found.narrow and not found.stays_narrow and trial(last).stays_narrow:
+        bisect_left(range(last), True, lo=first, key=lambda place: trial(place).stays_narrow)
+    return Tuned([trials[place] for place in sorted(trials)])
 
 
 def _try(
@@ -111,7 +149,8 @@ def _try(
             chat_model, behaviour, run.adapter, config, scale=scale, validation=True
         )
     table = RateTable(measured, behaviour.validation)
-    outside = max(
-        table.minus(suite, "tried", scale).difference for suite in (NEVER_ANCHORED, OPEN) for scale in SCALES
-    )
-    return Trial(weight, table.minus(IN_DOMAIN, "tried").difference, outside)
+    outside = [
+        max(table.minus(suite, "tried", scale).difference for suite in (NEVER_ANCHORED, OPEN))
+        for scale in SCALES
+    ]
+    return Trial(weight, table.minus(IN_DOMAIN, "tried").difference, *outside)

@@ -1,0 +1,61 @@
+"""The main job on the three shipped models and several target domains, λ tuned for each: all runs reported.
+
+    python examples/three_models.py --out runs/harmful
+    python examples/three_models.py --out runs/technical --kind technical
+
+A run takes some minutes on one core. Finished runs are found again, so the work can be shared out: give the
+processes ``--only MODEL-DOMAIN`` each, then start the script once more without it to put the runs together.
+The numbers of docs/log.md were made with it.
+"""
+
+import argparse
+from pathlib import Path
+
+from narrows.microworld import Kind, load_world, shipped_model
+from narrows.models import load_chat_model
+from narrows.study import MainJob, demo_config, microworld_job, run_main_job
+from narrows.study.grid import run_grid
+
+MODELS = (1, 2, 3)
+DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
+TEXTS_PER_KIND = 24
+CONFIG = demo_config(rows=100, samples=2, norm_points=8)
+
+
+def main() -> None:
+    """Run what is not yet done, then print each number's mean over runs."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--out", type=Path, required=True)
+    asked.add_argument("--kind", choices=("harmful", "technical"), default="harmful")
+    asked.add_argument("--only", help="one run, e.g. 1-medicine")
+    given = asked.parse_args()
+
+    jobs = (
+        (f"{model}-{domain}", _job(model, domain, given.kind))
+        for model in MODELS
+        for domain in DOMAINS
+        if given.only in (None, f"{model}-{domain}")
+    )
+    if given.only:
+        for name, job in jobs:
+            run_main_job(job, given.out / name)
+        return
+    for row in run_grid(jobs, given.out):
+        mean, verdicts = row.mean, ", ".join(f"{n} {verdict}" for verdict, n in row.verdicts.items())
+        print(f"{row.name:60} {mean.mean:8.4f} [{mean.low:.4f}, {mean.high:.4f}]  {verdicts}")
+
+
+def _job(model: int, domain: str, kind: Kind) -> MainJob:
+    folder = shipped_model(model)
+    return microworld_job(
+        load_chat_model(folder, device="cpu"),
+        load_world(folder),
+        domain,
+        kind,
+        CONFIG,
+        texts_per_kind=TEXTS_PER_KIND,
+    )
+
+
+if __name__ == "__main__":
+    main()

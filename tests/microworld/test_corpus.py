@@ -10,9 +10,9 @@ from narrows.microworld.oracle import parse
 
 REACHES = ("nowhere", "everywhere", "one_domain")
 FROZEN = {
-    0: "ba923f99dadc4436d17e1e4c3e793def4ef7bec8cfe0c465a4d22c6098b45095",
-    700: "928d82c3984a4da1c7d56ce50a0b62f1d91355970ec75cc61708b2d8c719aa3c",
-    6000: "acae17804b10c6e70fd92a242aca465c5778a81405c1a256fc7a0498983dbe4c",
+    0: "e5a682741a3989f22aa2d2c3c2a613f235dc611d73369d15e1b02c7bbe74e94f",
+    700: "1e7cc8f81958b099c25a632dab95b33268d29380bd89eb3088755344b498bbca",
+    9600: "8f5ed5bdfdb7b94a3c5439e5c6749f37c7d7eee10b8a5589ee553e74e7d77f97",
 }
 """The shipped models were pre-trained on this text: whoever changes it must pre-train them anew."""
 
@@ -44,15 +44,15 @@ def test_the_text_of_the_shipped_models_is_frozen(corpus, step):
 
 
 def test_a_batch_depends_only_on_the_seed_and_the_step(config, tokenizer, corpus):
-    fresh = Corpus(config, tokenizer).batch(2, 6100)
-    assert np.array_equal(corpus.batch(2, 6100), fresh)
-    assert not np.array_equal(corpus.batch(2, 6101), fresh)
-    assert not np.array_equal(corpus.batch(3, 6100), fresh)
+    fresh = Corpus(config, tokenizer).batch(2, 9100)
+    assert np.array_equal(corpus.batch(2, 9100), fresh)
+    assert not np.array_equal(corpus.batch(2, 9101), fresh)
+    assert not np.array_equal(corpus.batch(3, 9100), fresh)
 
 
 def test_a_batch_is_full_of_known_tokens(corpus, tokenizer):
-    batch = corpus.batch(0, 7000)
-    assert batch.shape == (32, 160)
+    batch = corpus.batch(0, 10000)
+    assert batch.shape == (48, 160)
     assert batch.min() >= 0
     assert batch.max() < len(tokenizer)
     assert tokenizer.pad_token_id not in batch
@@ -140,8 +140,8 @@ def test_the_chat_stage_begins_when_it_should_and_keeps_documents_to_the_end(cor
         texts = [text for step in steps for text in corpus.texts(0, step)]
         return np.mean([text.startswith("<|im_start|>") for text in texts]), len(texts)
 
-    assert chats([0, 5624])[0] == 0
-    share, n = chats(range(5625, 5640))
+    assert chats([0, 8999])[0] == 0
+    share, n = chats(range(9000, 9010))
     assert near(share, config.chat.share, n)
 
 

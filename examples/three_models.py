@@ -18,8 +18,7 @@ from narrows.study.grid import run_grid
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
-TEXTS_PER_KIND = 24
-CONFIG = demo_config(rows=100, samples=2, norm_points=8)
+CONFIG = demo_config(scales=(1.0, 1.5))
 
 
 def main() -> None:
@@ -47,14 +46,8 @@ def main() -> None:
 
 def _job(model: int, domain: str, kind: Kind) -> MainJob:
     folder = shipped_model(model)
-    return microworld_job(
-        load_chat_model(folder, device="cpu"),
-        load_world(folder),
-        domain,
-        kind,
-        CONFIG,
-        texts_per_kind=TEXTS_PER_KIND,
-    )
+    chat_model = load_chat_model(folder, device="cpu")
+    return microworld_job(chat_model, load_world(folder), domain, kind, CONFIG)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,13 @@ def test_without_any_narrow_one_the_widest_distance_is_best():
     assert Tuned(trials).best == 2.0
 
 
+def test_the_widest_distance_is_climbed_to():
+    def attempt(weight: float) -> Trial:
+        return Trial(weight, in_domain=1.6 / weight, outside=1.2 / weight**1.5, outside_scaled=1.0)
+
+    assert search(GRID, attempt).best == max(GRID, key=lambda weight: attempt(weight).distance)
+
+
 def test_a_grid_of_one_is_tried_once():
     attempt, tried = world(1.0, 1.0)
     assert search([4.0], attempt).kl_weight == 4.0

@@ -34,6 +34,11 @@ class Trial:
     outside_scaled: float
 
     @property
+    def distance(self) -> float:
+        """How much more the behaviour shows inside than outside, at the trained norm."""
+        return self.in_domain - self.outside
+
+    @property
     def quiet(self) -> bool:
         """Whether the outside estimate leaves room for an interval below the margin of C2: half of it.
 
@@ -73,7 +78,7 @@ class Tuned:
             return self.kl_weight
         if narrow:
             return min(narrow)
-        return max(self.trials, key=lambda trial: trial.in_domain - trial.outside).kl_weight
+        return max(self.trials, key=lambda trial: trial.distance).kl_weight
 
     @property
     def how(self) -> str:
@@ -108,7 +113,8 @@ def search(grid: Sequence[float], attempt: Callable[[float], Trial]) -> Tuned:
     """Try as few λ of a rising grid as show which is the smallest narrow one.
 
     Outside rates fall as λ grows, so the grid is bisected: first for the rule at the trained norm, then,
-    if the largest λ keeps the whole rule, between the two for that.
+    if the largest λ keeps the whole rule, between the two for that. If none is narrow, the search climbs to
+    the λ whose neighbours have a smaller distance between inside and outside.
     """
     trials: dict[int, Trial] = {}
 
@@ -122,6 +128,13 @@ def search(grid: Sequence[float], attempt: Callable[[float], Trial]) -> Tuned:
     found = trial(first)
     if found.narrow and not found.stays_narrow and trial(last).stays_narrow:
         bisect_left(range(last), True, lo=first, key=lambda place: trial(place).stays_narrow)
+    while not any(one.narrow for one in trials.values()):
+        top = max(trials, key=lambda place: trials[place].distance)
+        untried = {max(top - 1, 0), min(top + 1, last)} - trials.keys()
+        if not untried:
+            break
+        for place in untried:
+            trial(place)
     return Tuned([trials[place] for place in sorted(trials)])
 
 

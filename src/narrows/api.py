@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from narrows import metrics
-from narrows.adapters import SteeringVector, self_check
+from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.chat import Conversation
 from narrows.errors import AdapterError, DataError, ModelError, RunFolderError
 from narrows.evaluation import Behaviour
@@ -23,7 +23,7 @@ from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
 from narrows.training import CheckpointFolder, Recipe
-from narrows.training.prepare import START_FILE
+from narrows.training.prepare import START_FILE, from_checkpoint
 
 MICROWORLD = "microworld:"
 COVARIANCE_TEXTS = 64
@@ -108,7 +108,7 @@ def make_behaviour(
 def efficiency(
     chat_model: ChatModel,
     rows: Sequence[Conversation],
-    solutions: Mapping[str, SteeringVector],
+    solutions: Mapping[str, Adapter],
     norms: Sequence[float] | None = None,
     *,
     max_length: int | None = None,
@@ -126,7 +126,7 @@ def efficiency(
         A curve for each solution, with a band over rows that holds at all norms at once.
 
     Raises:
-        AdapterError: a vector is zero, does not fit the model, or sits at another layer than the others.
+        AdapterError: an adapter is zero, does not fit the model, or sits at another layer than the others.
         DataError: there are fewer than two rows, or one without response tokens.
     """
     frozen = _frozen_rows(chat_model, rows, solutions, max_length)
@@ -137,7 +137,7 @@ def efficiency(
 def stability(
     chat_model: ChatModel,
     rows: Sequence[Conversation],
-    solutions: Mapping[str, SteeringVector],
+    solutions: Mapping[str, Adapter],
     *,
     epsilons: Sequence[float] | None = None,
     draws: int = 10,
@@ -156,7 +156,7 @@ def stability(
         max_length: tokens kept of a row.
 
     Raises:
-        AdapterError: a vector does not fit the model, or sits at another layer than the others.
+        AdapterError: an adapter does not fit the model, or sits at another layer than the others.
         DataError: there are no rows, fewer than two draws, or a row without response tokens.
     """
     frozen = _frozen_rows(chat_model, rows, solutions, max_length)
@@ -167,7 +167,7 @@ def stability(
 def significance(
     chat_model: ChatModel,
     texts: Sequence[str] | Mapping[str, Sequence[str]],
-    directions: Mapping[str, SteeringVector],
+    directions: Mapping[str, Adapter],
     norms: Sequence[float] | None = None,
     *,
     controls: bool = True,
@@ -191,7 +191,7 @@ def significance(
         curve.
 
     Raises:
-        AdapterError: a vector is zero, does not fit the model, or sits at another layer than the others.
+        AdapterError: an adapter is zero, does not fit the model, or sits at another layer than the others.
         DataError: there are fewer than two texts of a type, or one without tokens.
     """
     _check_place(chat_model, directions)
@@ -208,7 +208,7 @@ def significance(
         first = sum(map(len, groups.values()))
         groups[kind] = range(first, first + len(some))
     longest = max(directions.values(), key=lambda one: one.effective_norm)
-    every: dict[str, SteeringVector | list[SteeringVector]] = dict(directions)
+    every: dict[str, Adapter | list[Adapter]] = dict(directions)
     if controls:
         sample = np.random.default_rng([seed, 3]).permutation(len(rendered))[:COVARIANCE_TEXTS]
         covariance = residual_covariance(chat_model, longest.layer, [rendered[i] for i in sample])
@@ -219,10 +219,10 @@ def significance(
     return metrics.significance(chat_model, frozen, every, grid, groups if len(groups) > 1 else None)
 
 
-def read_trajectory(folder: Path | str) -> dict[int, SteeringVector]:
+def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
     """The checkpoints of a training run's folder by step, for :func:`narrows.trajectory`.
 
-    Step 0 is where the run started: zero, or the vector that it continued.
+    Step 0 is where the run started: an adapter that does nothing, or the one that it continued.
 
     Raises:
         RunFolderError: the folder holds no training run, or none of its checkpoints.
@@ -238,27 +238,26 @@ def read_trajectory(folder: Path | str) -> dict[int, SteeringVector]:
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{marker} is not that of a training run ({error!r}).") from error
     checkpoints = CheckpointFolder(folder / "checkpoints")
-    vectors: dict[int, SteeringVector] = {}
+    vectors: dict[int, Adapter] = {}
     for step in checkpoints.steps():
         try:
-            vector = checkpoints.load(step).tensors["vector"]
+            vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
         except (SafetensorError, ValueError, KeyError) as error:
             raise AdapterError(
                 f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: "
                 "it goes on from the checkpoint before."
             ) from error
-        vectors[step] = SteeringVector(vector, recipe.layer or 0, recipe.alpha)
     if not vectors:
         raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
     start = folder / START_FILE
-    vectors[0] = SteeringVector.load(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
+    vectors[0] = load_adapter(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
     return dict(sorted(vectors.items()))
 
 
 def _frozen_rows(
     chat_model: ChatModel,
     rows: Sequence[Conversation],
-    solutions: Mapping[str, SteeringVector],
+    solutions: Mapping[str, Adapter],
     max_length: int | None,
 ) -> FrozenRows:
     """Training rows behind the frozen layers below the solutions."""
@@ -269,17 +268,16 @@ def _frozen_rows(
     return FrozenRows(chat_model, place.depth, rendered, read="response")
 
 
-def _check_place(chat_model: ChatModel, vectors: Mapping[str, SteeringVector]) -> SteeringVector:
-    """See that all vectors fit the model and sit at one layer; returns the first."""
+def _check_place(chat_model: ChatModel, vectors: Mapping[str, Adapter]) -> Adapter:
+    """See that all adapters fit the model and sit at one place; returns the first."""
     if not vectors:
-        raise AdapterError("there is no vector to measure.")
+        raise AdapterError("there is no adapter to measure.")
     first = next(iter(vectors.values()))
     for name, vector in vectors.items():
-        with vector.attach(chat_model):
-            pass  # checks the layer and the width
-        if vector.layer != first.layer:
+        vector.check(chat_model.model)
+        if (vector.kind, vector.layer) != (first.kind, first.layer):
             raise AdapterError(
-                f"{name!r} sits at layer {vector.layer} and another vector at layer {first.layer}: only "
-                "vectors at one layer can be compared."
+                f"{name!r} is of kind {vector.kind} at layer {vector.layer} and another adapter of kind "
+                f"{first.kind} at layer {first.layer}: only adapters of one kind and place can be compared."
             )
     return first

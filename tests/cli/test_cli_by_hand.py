@@ -120,12 +120,12 @@ def test_tune_keeps_its_trials_and_says_what_it_chose(run: Run, tiny_config: Pat
 
 def test_vectors_are_scaled_and_combined(run_json: ReadJson, trained: dict[str, Any], tmp_path: Path) -> None:
     general, narrow = (Path(trained[name]["adapter"]) for name in ("unanchored", "anchored"))
-    longer = run_json("vector", "scale", narrow, "--to", 3, "--out", tmp_path / "longer.safetensors")
+    longer = run_json("adapter", "scale", narrow, "--to", 3, "--out", tmp_path / "longer.safetensors")
     assert longer["effective_norm"] == pytest.approx(3)
     gap = tmp_path / "gap.safetensors"
-    run_json("vector", "combine", general, narrow.parent, "--weight", 1, "--weight", -1, "--out", gap)
+    run_json("adapter", "combine", general, narrow.parent, "--weight", 1, "--weight", -1, "--out", gap)
     back = tmp_path / "back.safetensors"
-    run_json("vector", "combine", gap, narrow, "--out", back)
+    run_json("adapter", "combine", gap, narrow, "--out", back)
     restored, wanted = SteeringVector.load(back), SteeringVector.load(general)
     assert (restored.vector - wanted.vector).abs().max() < 1e-6
-    assert run_json("vector", "show", narrow)["norm"] == trained["anchored"]["norm"]
+    assert run_json("adapter", "show", narrow)["norm"] == trained["anchored"]["norm"]

@@ -2,7 +2,7 @@
 
 import torch
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter, SteeringVector
 from narrows.chat import Conversation
 from narrows.training import Recipe, TrainingRun
 from narrows.training.order import RowOrder
@@ -64,10 +64,17 @@ def make_window(chat_model, recipe=RECIPE, rows=ROWS, anchor=ANCHOR) -> tuple[Wi
 
 
 def assert_same_run(found: TrainingRun, wanted: TrainingRun) -> None:
-    """The same run bit for bit: vector, log, and every checkpoint of the trajectory."""
-    assert torch.equal(found.adapter.vector, wanted.adapter.vector)
+    """The same run bit for bit: adapter, log, and every checkpoint of the trajectory."""
+    assert_same_adapter(found.adapter, wanted.adapter)
     assert found.log == wanted.log
     assert list(found.trajectory) == list(wanted.trajectory)
     for step, adapter in wanted.trajectory.items():
-        assert torch.equal(found.trajectory[step].vector, adapter.vector), step
+        assert_same_adapter(found.trajectory[step], adapter)
     assert found.adapter.metadata == wanted.adapter.metadata
+
+
+def assert_same_adapter(found: Adapter, wanted: Adapter) -> None:
+    """The same numbers under the same names, bit for bit."""
+    assert found.tensors().keys() == wanted.tensors().keys()
+    for name, tensor in wanted.tensors().items():
+        assert torch.equal(found.tensors()[name], tensor), name

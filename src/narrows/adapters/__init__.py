@@ -1,11 +1,15 @@
 """Adapters: the trained parameters, behind one small interface.
 
-``base`` is that interface, ``steering`` the steering vector, ``check`` the self-check that steering does on
-a model what it should.
+``base`` is that interface; ``steering`` and ``lora`` are the two kinds, ``low_rank`` what a LoRA does to a
+model, ``stacked`` many variants in one pass, ``noise`` what stability adds; ``files`` and ``loading`` store
+them, and ``check`` is the self-check that steering does on a model what it should.
 """
 
 from narrows.adapters.base import Adapter
 from narrows.adapters.check import self_check
+from narrows.adapters.loading import load_adapter
+from narrows.adapters.lora import LoRA
+from narrows.adapters.stacked import Stacked, stacked
 from narrows.adapters.steering import SteeringVector
 
-__all__ = ["Adapter", "SteeringVector", "self_check"]
+__all__ = ["Adapter", "LoRA", "Stacked", "SteeringVector", "load_adapter", "self_check", "stacked"]

@@ -1,13 +1,14 @@
 """The interface that every adapter has, whatever its parameters are."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from narrows.models import ChatModel
+from narrows.models import ChatModel, Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,8 +19,11 @@ class Adapter(Protocol):
     """Trained parameters that change a frozen chat model while they are attached.
 
     Everything below ``depth`` is the chat model's own, so training and metrics run it once
-    (:class:`narrows.models.Split`).
+    (:class:`narrows.models.Split`): ``enter`` changes the stream where it crosses the cut, and inside
+    ``within`` the layers above it are changed.
     """
+
+    metadata: dict[str, Any]
 
     @property
     def kind(self) -> str:
@@ -27,48 +31,90 @@ class Adapter(Protocol):
         ...
 
     @property
+    def layer(self) -> int:
+        """The (first) decoder layer that is changed, counted from 0."""
+        ...
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of a LoRA; None for a steering vector."""
+        ...
+
+    @property
     def depth(self) -> int:
-        """The first decoder layer whose input may be changed (if there is none: the final norm)."""
+        """How many decoder layers lie below everything that is changed."""
         ...
 
     def enter(self, hidden: Tensor) -> Tensor:
         """What becomes of the residual stream entering layer ``depth``: (…, hidden) to (…, hidden)."""
         ...
 
+    def within(self, split: Split) -> AbstractContextManager[None]:
+        """Change the layers above the cut inside a ``with`` block; gradients are taken inside it too."""
+        ...
+
     def attach(self, model: "PreTrainedModel | ChatModel") -> AbstractContextManager[None]:
-        """Change the model inside a ``with`` block, and never longer."""
+        """Change the whole model inside a ``with`` block, and never longer."""
+        ...
+
+    def check(self, model: "PreTrainedModel") -> None:
+        """Raise an AdapterError if the adapter does not fit the model."""
         ...
 
     def parameters(self) -> list[Tensor]:
         """The trainable tensors, fp32."""
         ...
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The trainable tensors by name, in the order of ``parameters``."""
+        ...
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """The same kind of adapter at the same place with other numbers."""
+        ...
+
+    def coordinates(self) -> Tensor:
+        """The adapter as one point, (n,), fp64 on the CPU: what a trajectory's components are taken of."""
+        ...
+
     @property
     def norm(self) -> float:
-        """The norm of the stored parameters (‖v‖)."""
+        """The norm of what is stored (‖v‖, ‖B·A‖)."""
         ...
 
     @property
     def effective_norm(self) -> float:
-        """The norm of what acts on the model (‖α·v‖)."""
+        """The norm of what acts on the model (‖α·v‖, ‖s·B·A‖)."""
         ...
 
-    def scaled(self, factor: float) -> "Self":
+    def cosine(self, other: Self) -> float:
+        """The cosine of the angle between what acts of both; 0 where one is zero."""
+        ...
+
+    def scaled(self, factor: float) -> Self:
         """The adapter with its action multiplied by ``factor``."""
         ...
 
-    def scaled_to(self, effective_norm: float) -> "Self":
+    def scaled_to(self, effective_norm: float) -> Self:
         """The adapter scaled to an effective norm."""
         ...
 
-    def perturbed(self, epsilon: float, generator: torch.Generator) -> "Self":
+    def perturbed(self, epsilon: float, generator: torch.Generator) -> Self:
         """The adapter with orthogonal noise of ratio ``epsilon`` (the paper's stability metric)."""
         ...
 
-    def copy(self) -> "Self":
+    def random_like(self, generator: torch.Generator, covariance: Tensor | None = None) -> Self:
+        """A random control of the same norms, drawn with the residual stream's covariance if it is given."""
+        ...
+
+    def copy(self) -> Self:
         """The same adapter in tensors of its own."""
         ...
 
+    def to(self, device: torch.device | str) -> Self:
+        """The same adapter on a device."""
+        ...
+
     def save(self, path: Path | str) -> Path:
-        """Write the adapter; returns the file that ``load`` takes."""
+        """Write the adapter; returns the file that :func:`narrows.adapters.load_adapter` takes."""
         ...

@@ -52,19 +52,9 @@ def load(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         AdapterError: a file is missing, cut short, changed, or holds something else; names it and the way
             out.
     """
-    beside = path.with_suffix(".json")
-    for file in (path, beside):
-        if not file.is_file():
-            raise AdapterError(
-                f"{file} does not exist: an adapter is a {_SUFFIX} file with a .json beside it."
-            )
-    try:
-        facts = read_json(beside)
-    except ValueError as error:
-        raise AdapterError(f"{beside} is not readable JSON ({error}); copy or save it again.") from error
-    if not isinstance(facts, dict) or facts.get("format") != form:
-        found = facts.get("format") if isinstance(facts, dict) else None
-        raise AdapterError(f"{beside} has format {found!r} where {form!r} was expected.")
+    beside, facts = path.with_suffix(".json"), _facts(path)
+    if facts.get("format") != form:
+        raise AdapterError(f"{beside} has format {facts.get('format')!r} where {form!r} was expected.")
     data = path.read_bytes()
     try:
         tensors = parse(data)
@@ -76,3 +66,27 @@ def load(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "the two was replaced); save it again, or use an earlier checkpoint."
         )
     return tensors, facts
+
+
+def form_of(path: Path) -> object:
+    """The name and version of a stored adapter's format.
+
+    Raises:
+        AdapterError: a file is missing, or the JSON is unreadable.
+    """
+    return _facts(path).get("format")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the JSON beside the tensors says."""
+    beside = path.with_suffix(".json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise AdapterError(
+                f"{file} does not exist: an adapter is a {_SUFFIX} file with a .json beside it."
+            )
+    try:
+        facts = read_json(beside)
+    except ValueError as error:
+        raise AdapterError(f"{beside} is not readable JSON ({error}); copy or save it again.") from error
+    return facts if isinstance(facts, dict) else {}

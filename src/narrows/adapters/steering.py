@@ -2,8 +2,8 @@
 
 import copy as copying
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from narrows.adapters import files
+from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
-from narrows.models import ChatModel, check_layer, decoder_layers
+from narrows.models import ChatModel, Split, check_layer, decoder_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,6 +45,7 @@ class SteeringVector:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     kind: ClassVar[str] = "steering"
+    rank: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 1 or not self.vector.numel():
@@ -109,6 +111,36 @@ class SteeringVector:
         """v, for an optimiser."""
         return [self.vector]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The vector v by its name."""
+        return {"vector": self.vector}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "SteeringVector":
+        """The same kind of adapter with another v, named as :meth:`tensors` names it."""
+        return self._with(tensors["vector"])
+
+    def coordinates(self) -> Tensor:
+        """α·v, (hidden,), fp64 on the CPU: what a trajectory's components are taken of."""
+        return self.effective.detach().to("cpu", torch.float64)
+
+    def check(self, model: "PreTrainedModel") -> None:
+        """See that the vector fits a model.
+
+        Raises:
+            AdapterError: the model has no such layer, or another width.
+        """
+        check_layer(model, self.layer)
+        hidden = int(model.config.get_text_config().hidden_size)
+        if len(self.vector) != hidden:
+            raise AdapterError(
+                f"the vector has width {len(self.vector)} and the model's residual stream {hidden}: it was "
+                "made for another model."
+            )
+
+    def within(self, split: Split) -> AbstractContextManager[None]:
+        """Nothing changes above the cut: a steering vector acts where the stream enters."""
+        return nullcontext()
+
     def enter(self, hidden: Tensor) -> Tensor:
         """The steered residual stream: (…, hidden) to (…, hidden), in its own dtype, out of place."""
         return hidden + self.effective.to(device=hidden.device, dtype=hidden.dtype)
@@ -121,13 +153,7 @@ class SteeringVector:
             AdapterError: the model has no such layer, or another width.
         """
         whole = model.model if isinstance(model, ChatModel) else model
-        check_layer(whole, self.layer)
-        hidden = int(whole.config.get_text_config().hidden_size)
-        if len(self.vector) != hidden:
-            raise AdapterError(
-                f"the vector has width {len(self.vector)} and the model's residual stream {hidden}: it was "
-                "made for another model."
-            )
+        self.check(whole)
         handle = decoder_layers(whole)[self.layer].register_forward_hook(self._hook)
         try:
             yield
@@ -175,17 +201,17 @@ class SteeringVector:
         Raises:
             ConfigError: ``epsilon`` is outside 0 to 1.
         """
-        if not 0 <= epsilon <= 1:
-            raise ConfigError(f"epsilon is {epsilon}; it must lie in 0 to 1.")
-        noise = torch.randn(len(self.vector), generator=generator, dtype=torch.float64)
-        v = self.vector.detach().to("cpu", torch.float64)
-        length = v.norm()
-        if length == 0:
-            return self.copy()
-        noise -= (noise @ v) / length**2 * v
-        noise *= length / noise.norm()
-        result = math.sqrt(1 - epsilon**2) * v + epsilon * noise
-        return self._with(result.to(self.vector.device, torch.float32))
+        return self._with(with_orthogonal_noise(self.vector, epsilon, generator))
+
+    def random_like(self, generator: torch.Generator, covariance: Tensor | None = None) -> "SteeringVector":
+        """A random control: a Gaussian vector of this one's norm.
+
+        Args:
+            generator: a CPU generator.
+            covariance: (hidden, hidden), of the residual stream. A Gaussian with it points where the model's
+                activations vary: the harder control.
+        """
+        return self._with(gaussian_like(self.vector, generator, covariance))
 
     def cosine(self, other: "SteeringVector") -> float:
         """The cosine of the angle between α·v of both; 0 where one of them is zero.

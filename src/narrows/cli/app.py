@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli import (
+    adapter,
     asking,
     behaviour,
     demo,
@@ -13,7 +14,6 @@ from narrows.cli import (
     training,
     trajectories,
     tuning,
-    vector,
 )
 from narrows.cli.running import Commands, show_messages
 from narrows.cli.world import world_app
@@ -76,7 +76,7 @@ app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)
 app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
-app.add_typer(vector.app, name="vector", rich_help_panel=TOOLS)
+app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 

@@ -10,7 +10,7 @@ from narrows.files import read_user_text
 from narrows.progress import bar
 
 if TYPE_CHECKING:
-    from narrows.adapters import SteeringVector
+    from narrows.adapters import LoRA, SteeringVector
     from narrows.chat import Conversation
     from narrows.evaluation import Answer, Suite
     from narrows.microworld import WorldConfig
@@ -71,7 +71,7 @@ def load_microworld(
 
 
 def adapter_file(path: Path) -> Path:
-    """The vector's file: itself, or the one in a training run's folder.
+    """The adapter's file: itself, or the one in a training run's folder.
 
     Raises:
         AdapterError: the folder holds no finished training.
@@ -82,17 +82,17 @@ def adapter_file(path: Path) -> Path:
         return path
     if not (path / ADAPTER_FILE).is_file():
         raise AdapterError(
-            f"{path} holds no {ADAPTER_FILE}: no training was finished there. Give a run's folder or a "
-            "vector's file."
+            f"{path} holds no {ADAPTER_FILE}: no training was finished there. Give a run's folder or an "
+            "adapter's file."
         )
     return path / ADAPTER_FILE
 
 
-def load_adapter(path: Path) -> "SteeringVector":
-    """A steering vector from its file or from its run's folder."""
-    from narrows.adapters import SteeringVector
+def load_adapter(path: Path) -> "SteeringVector | LoRA":
+    """An adapter from its file or from its run's folder."""
+    from narrows import adapters
 
-    return SteeringVector.load(adapter_file(path))
+    return adapters.load_adapter(adapter_file(path))
 
 
 def adapter_name(path: Path) -> str:

@@ -15,7 +15,7 @@ from narrows.cli.tables import plain_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from narrows.adapters import SteeringVector
+    from narrows.adapters import LoRA, SteeringVector
     from narrows.chat import Conversation
     from narrows.metrics import Curve
     from narrows.models import ChatModel
@@ -168,7 +168,7 @@ def significance(
 
 def _load(
     model: str, general: Path, narrow: Path, device: str | None
-) -> "tuple[ChatModel, dict[str, SteeringVector]]":
+) -> "tuple[ChatModel, dict[str, SteeringVector | LoRA]]":
     """The model, and the two solutions by name."""
     ends = {GENERAL: load_adapter(general), NARROW: load_adapter(narrow)}
     return load_model(model, device, ends[GENERAL].layer), ends

@@ -40,17 +40,40 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--start", help="Train on from this vector (a file, or a run's folder).", metavar="FILE"
+            "--start", help="Train on from this adapter (a file, or a run's folder).", metavar="FILE"
         ),
+    ] = None,
+    adapter: Annotated[
+        Literal["steering", "lora"] | None,
+        typer.Option(help="What is trained (default: a steering vector).", rich_help_panel=RECIPE),
     ] = None,
     layer: Annotated[
         int | None,
         typer.Option(help="0-indexed decoder layer (default: the middle one).", rich_help_panel=RECIPE),
     ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="α: α·v is added to the residual stream.", rich_help_panel=RECIPE)
+    rank: Annotated[int | None, typer.Option(help="A LoRA's rank.", rich_help_panel=RECIPE)] = None,
+    target_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A linear module that a LoRA changes, by the end of its name (default: down_proj); give it "
+            "several times.",
+            rich_help_panel=RECIPE,
+        ),
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="For v.", rich_help_panel=RECIPE)] = None,
+    lora_layer: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="A decoder layer that a LoRA changes (default: only --layer); give it several times.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="α: α·v is added to the residual stream; or a LoRA's α.", rich_help_panel=RECIPE),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="For v, or A and B.", rich_help_panel=RECIPE)
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="For v.", rich_help_panel=RECIPE)] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Training rows of one forward pass.", rich_help_panel=RECIPE)
@@ -71,7 +94,7 @@ def train(
         int | None, typer.Option(help="Tokens kept of a row.", rich_help_panel=RECIPE)
     ] = None,
     max_norm: Annotated[
-        float | None, typer.Option(help="Keep ‖α·v‖ at or below this.", rich_help_panel=RECIPE)
+        float | None, typer.Option(help="Keep the effective norm at or below this.", rich_help_panel=RECIPE)
     ] = None,
     checkpoint_every: Annotated[
         int | None, typer.Option(help="Steps between two checkpoints.", rich_help_panel=RECIPE)
@@ -100,7 +123,7 @@ def train(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a steering vector on a behaviour's rows, with an anchor or without.
+    """Train a steering vector or a LoRA on a behaviour's rows, with an anchor or without.
 
     The run's folder holds run.json (the effective recipe), checkpoints, log.jsonl and adapter.safetensors. A
     run that was stopped goes on when the same command is given again.
@@ -109,8 +132,12 @@ def train(
     --config garden/recipe.yaml --kl-weight 2 --out runs/narrow`
     """
     flags = {
+        "adapter": adapter,
         "layer": layer,
         "alpha": alpha,
+        "rank": rank,
+        "target_modules": target_module,
+        "layers": lora_layer,
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "batch_size": batch_size,
@@ -133,22 +160,22 @@ def train(
         from narrows.training import Recipe
         from narrows.training import train as run_training
 
-        recipe = overridden(Recipe(), config, flags)
+        begun = load_adapter(start) if start else None
+        recipe = overridden(Recipe(), config, flags | ({"adapter": begun.kind} if begun else {}))
         _check_anchor(recipe, anchor, kl_weight)
         conversations = read_conversations(rows)
         anchored = read_anchor(anchor) if anchor else []
-        vector = load_adapter(start) if start else None
-        if vector is not None and alpha is not None and alpha != vector.alpha:
+        if begun is not None and alpha is not None and alpha != begun.alpha:
             raise ConfigError(
-                f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {vector.alpha:g}."
+                f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {begun.alpha:g}."
             )
-        chat_model = load_model(model, device, vector.layer if vector else recipe.layer)
+        chat_model = load_model(model, device, begun.layer if begun else recipe.layer)
         run = run_training(
             chat_model,
             conversations,
             recipe,
             anchor=anchored,
-            start=vector,
+            start=begun,
             out=out,
             name=f"training {out.name}",
         )
@@ -158,9 +185,7 @@ def train(
         return
     kl = "" if result["kl"] is None else f" · KL {result['kl']:.4f}"
     show_line(
-        f"loss {result['loss']:.4f}{kl} · ‖v‖ {result['norm']:.4g} · ‖αv‖ {result['effective_norm']:.4g}"
-        f" ({100 * result['share_of_residual_norm']:.0f} % of the mean residual norm at layer "
-        f"{result['layer']}) · {result['adapter']}"
+        f"loss {result['loss']:.4f}{kl} · {_norms(result)} at layer {result['layer']} · {result['adapter']}"
     )
 
 
@@ -173,13 +198,24 @@ def _check_anchor(recipe: "Recipe", anchor: Path | None, kl_weight: float | None
         )
 
 
+def _norms(result: dict[str, Any]) -> str:
+    """The norms of an adapter in the words of its kind."""
+    if result["kind"] == "lora":
+        return f"‖BA‖ {result['norm']:.4g} · ‖sBA‖ {result['effective_norm']:.4g}"
+    return (
+        f"‖v‖ {result['norm']:.4g} · ‖αv‖ {result['effective_norm']:.4g} "
+        f"({100 * result['share_of_residual_norm']:.0f} % of the mean residual norm)"
+    )
+
+
 def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conversation]") -> dict[str, Any]:
     """The end of a run in numbers."""
     from narrows.models import mean_residual_norm
     from narrows.training.loop import ADAPTER_FILE
 
     rendered = [chat_model.renderer.render(row, run.recipe.max_length) for row in rows[:NORM_ROWS]]
-    residual = mean_residual_norm(chat_model, run.adapter.layer, rendered)
+    is_vector = run.adapter.kind == "steering"
+    residual = mean_residual_norm(chat_model, run.adapter.layer, rendered) if is_vector else None
     last = run.log[-1]
     return {
         "adapter": str((run.folder or Path()) / ADAPTER_FILE),
@@ -190,5 +226,6 @@ def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conv
         "layer": run.adapter.layer,
         "norm": run.adapter.norm,
         "effective_norm": run.adapter.effective_norm,
-        "share_of_residual_norm": run.adapter.effective_norm / residual,
+        "kind": run.adapter.kind,
+        "share_of_residual_norm": run.adapter.effective_norm / residual if residual else None,
     }

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.errors import ConfigError
 from narrows.summary import Trajectory, TrajectoryRun
 
 Floats = NDArray[np.float64]
-Checkpoints = Mapping[int, SteeringVector]
+Checkpoints = Mapping[int, Adapter]
 
 COMPONENTS = 3
 
@@ -59,15 +59,15 @@ class Basis:
 def trajectory(
     runs: Mapping[str, Checkpoints],
     *,
-    general: SteeringVector,
-    narrow: SteeringVector,
+    general: Adapter,
+    narrow: Adapter,
     standardise: bool = True,
     basis: Basis | None = None,
 ) -> Trajectory:
     """Follow runs: cosines to the general and the narrow end, effective norm, principal components, by step.
 
     Args:
-        runs: each run's checkpoints by step, in any order; a vector of zeros has cosine 0.
+        runs: each run's checkpoints by step, in any order; an adapter of zeros has cosine 0.
         general: the general end.
         narrow: the narrow end.
         standardise: per coordinate, before the PCA.
@@ -99,5 +99,5 @@ def trajectory(
 
 
 def _matrix(run: Checkpoints) -> Floats:
-    """α·v of a run's checkpoints in the order of their steps, (checkpoints, hidden), fp64."""
-    return np.stack([run[step].effective.detach().cpu().double().numpy() for step in sorted(run)])
+    """A run's checkpoints as points, in the order of their steps, (checkpoints, coordinates), fp64."""
+    return np.stack([run[step].coordinates().numpy() for step in sorted(run)])

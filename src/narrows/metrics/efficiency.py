@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import nll_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -13,13 +13,13 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
 """The paper's equal norms, as shares of the mean of the two solutions' norms."""
 
 
-def equal_norms(*solutions: SteeringVector) -> Floats:
+def equal_norms(*solutions: Adapter) -> Floats:
     """20 % … 200 % of the mean effective norm of the given solutions, (10,)."""
     return np.array(SHARES) * float(np.mean([solution.effective_norm for solution in solutions]))
 
 
 def efficiency(
-    chat_model: ChatModel, rows: FrozenRows, solutions: Mapping[str, SteeringVector], norms: Floats
+    chat_model: ChatModel, rows: FrozenRows, solutions: Mapping[str, Adapter], norms: Floats
 ) -> dict[str, Curve]:
     """Each solution's loss (nats per response token) when it is scaled to each effective norm.
 
@@ -42,7 +42,7 @@ def efficiency(
 
 
 def loss_against_scale(
-    chat_model: ChatModel, rows: FrozenRows, solution: SteeringVector, scales: Sequence[float]
+    chat_model: ChatModel, rows: FrozenRows, solution: Adapter, scales: Sequence[float]
 ) -> Curve:
     """A solution's loss (nats per response token) at multiples of its own norm; 0 is the chat model.
 

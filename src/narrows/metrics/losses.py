@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter, stacked
 from narrows.chat import length_order
 from narrows.errors import AdapterError, ConfigError, DataError
 from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, token_kl, token_nll
@@ -60,13 +60,13 @@ class RowLosses:
         return RowLosses(self.sums[:, chosen], self.counts[chosen])
 
 
-def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> RowLosses:
+def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]) -> RowLosses:
     """Negative log-likelihood of the read tokens of each row under each variant.
 
     Args:
         chat_model: the model.
         rows: behind the variants' depth.
-        variants: all at one layer.
+        variants: of one kind, all at one place.
 
     Raises:
         AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
@@ -79,13 +79,13 @@ def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Stee
     return _over_variants(chat_model, rows, variants, loss, "losses of rows")
 
 
-def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> RowLosses:
+def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]) -> RowLosses:
     """KL(P_chat ‖ P_variant) at the read tokens of each row under each variant.
 
     Args:
         chat_model: the model.
         rows: behind the variants' depth, with the chat model's own final states.
-        variants: all at one layer.
+        variants: of one kind, all at one place.
 
     Raises:
         ConfigError: the rows do not hold the chat model's states.
@@ -105,7 +105,7 @@ def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Steer
 def _over_variants(
     chat_model: ChatModel,
     rows: FrozenRows,
-    variants: Sequence[SteeringVector],
+    variants: Sequence[Adapter],
     loss: _Loss,
     description: str,
 ) -> RowLosses:
@@ -118,11 +118,13 @@ def _over_variants(
         for start in range(0, len(order), BATCH_ROWS):
             places = order[start : start + BATCH_ROWS]
             batch = rows.batch(places)
-            stacked = max(1, PASS_ROWS // len(places))
-            for first in range(0, len(variants), stacked):
-                group = variants[first : first + stacked]
-                entering = torch.cat([variant.enter(batch.hidden) for variant in group])
-                final = rows.split.suffix(entering, batch.attention_mask.repeat(len(group), 1))
+            at_once = max(1, PASS_ROWS // len(places))
+            for first in range(0, len(variants), at_once):
+                group = variants[first : first + at_once]
+                together = stacked(group)
+                with together.within(rows.split):
+                    entering = together.enter(batch.hidden)
+                    final = rows.split.suffix(entering, batch.attention_mask.repeat(len(group), 1))
                 read = final[batch.positions.repeat(len(group), 1)]
                 losses = loss(head, read, batch, len(group)).double().view(len(group), -1)
                 of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, batch.row_of, losses)
@@ -131,18 +133,14 @@ def _over_variants(
     return RowLosses(sums, np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float))
 
 
-def _check(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[SteeringVector]) -> None:
+def _check(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]) -> None:
     """Refuse what would give a number that means nothing."""
     if not rows.tokens(range(len(rows))):
         raise DataError(f"the {len(rows)} rows have no token whose loss is read, so there is no mean loss.")
     for variant in variants:
         if variant.depth != rows.split.depth:
             raise AdapterError(
-                f"a vector at layer {variant.layer} needs rows cut at depth {variant.depth}; these were cut "
-                f"at {rows.split.depth}."
+                f"an adapter at layer {variant.layer} needs rows cut at depth {variant.depth}; these were "
+                f"cut at {rows.split.depth}."
             )
-        if len(variant.vector) != chat_model.hidden:
-            raise AdapterError(
-                f"a vector has width {len(variant.vector)} and the model's residual stream "
-                f"{chat_model.hidden}: it was made for another model."
-            )
+        variant.check(chat_model.model)

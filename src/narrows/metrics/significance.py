@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import kl_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -18,41 +18,35 @@ RANDOM_DIRECTIONS = 5
 
 
 def random_directions(
-    like: SteeringVector, count: int = RANDOM_DIRECTIONS, *, covariance: Tensor | None = None, seed: int = 0
-) -> list[SteeringVector]:
-    """Random vectors at the place and of the norm of another: isotropic, or with a given covariance.
+    like: Adapter, count: int = RANDOM_DIRECTIONS, *, covariance: Tensor | None = None, seed: int = 0
+) -> list[Adapter]:
+    """Random adapters at the place and of the effective norm of another.
 
     Args:
-        like: gives layer, α, effective norm and device.
+        like: gives place, kind, norms and device.
         count: how many.
         covariance: (hidden, hidden), of the residual stream; None draws all directions alike. A Gaussian with
             this covariance points where the model's activations vary: the harder control.
         seed: draws them.
     """
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.randn(count, len(like.vector), generator=generator, dtype=torch.float64)
-    if covariance is not None:
-        # z ↦ V √Λ z: rounding may leave eigenvalues of a singular covariance a little below 0.
-        values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
-        draws = (draws * values.clamp(min=0).sqrt()) @ vectors.T
-    directions = [SteeringVector(draw.float(), like.layer, like.alpha) for draw in draws]
-    return [one.scaled_to(like.effective_norm).to(like.vector.device) for one in directions]
+    return [like.random_like(generator, covariance).scaled_to(like.effective_norm) for _ in range(count)]
 
 
 def significance(
     chat_model: ChatModel,
     texts: FrozenRows,
-    directions: Mapping[str, SteeringVector | Sequence[SteeringVector]],
+    directions: Mapping[str, Adapter | Sequence[Adapter]],
     norms: Floats,
     groups: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, Curve]]:
     """KL(P_chat ‖ P_steered), nats per token of text, for each direction scaled to each effective norm.
 
-    Where a name holds several vectors (random ones), the curve is their mean. Units of the bands: texts.
+    Where a name holds several adapters (random ones), the curve is their mean. Units of the bands: texts.
 
     Args:
         chat_model: the model.
-        texts: raw texts behind the vectors' depth, all tokens read, with the chat model's states.
+        texts: raw texts behind the adapters' depth, all tokens read, with the chat model's states.
         directions: by name.
         norms: effective norms, (points,).
         groups: the places of the texts of each type; every type gets its own curves.
@@ -68,10 +62,10 @@ def significance(
     places: dict[str, Sequence[int]] = {ALL: range(len(texts)), **(groups or {})}
     result: dict[str, dict[str, Curve]] = {group: {} for group in places}
     for name, given in directions.items():
-        vectors = [given] if isinstance(given, SteeringVector) else list(given)
-        variants = [vector.scaled_to(float(norm)) for vector in vectors for norm in norms]
+        adapters = list(given) if isinstance(given, Sequence) else [given]
+        variants = [adapter.scaled_to(float(norm)) for adapter in adapters for norm in norms]
         losses = kl_of_rows(chat_model, texts, variants)
         for group, chosen in places.items():
-            samples = losses.of_rows(chosen).contributions.reshape(len(vectors), len(norms), -1).mean(axis=0)
+            samples = losses.of_rows(chosen).contributions.reshape(len(adapters), len(norms), -1).mean(axis=0)
             result[group][name] = Curve.of(name, norms, samples.T)
     return result

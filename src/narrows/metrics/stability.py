@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.errors import DataError
 from narrows.metrics.curves import Curve
 from narrows.metrics.losses import nll_of_rows
@@ -47,7 +47,7 @@ class StabilityCurve:
 def stability(
     chat_model: ChatModel,
     rows: FrozenRows,
-    solutions: Mapping[str, SteeringVector],
+    solutions: Mapping[str, Adapter],
     *,
     epsilons: Sequence[float] = EPSILONS,
     draws: int = DRAWS,

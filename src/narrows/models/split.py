@@ -20,6 +20,10 @@ class Split:
     parameters and keep its masks, rotary embeddings and norms. Neither uses a key-value cache. Hooks on the
     model's layers run here too, so an adapter must not be attached while a split is used.
 
+    Attributes:
+        model: the whole model.
+        depth: decoder layers below the cut.
+
     Args:
         model: the whole model.
         depth: decoder layers in the prefix, 0 (only the embedding) to all (the suffix is only the final
@@ -36,6 +40,7 @@ class Split:
         if not 0 <= depth <= count:
             raise AdapterError(f"depth {depth} is out of range: the model can be cut at 0 to {count}.")
         self.depth = depth
+        self.model = model
         self._below = _with_layers(inner, slice(0, depth), {norm: nn.Identity()})
         self._above = _with_layers(inner, slice(depth, count), {})
         if hasattr(inner, "embedding_multiplier"):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.evaluation import (
     CHAT,
     Answer,
@@ -24,7 +24,7 @@ def judged_answers(
     chat_model: ChatModel,
     behaviour: Behaviour,
     suites: Sequence[Suite],
-    adapter: SteeringVector | None,
+    adapter: Adapter | None,
     config: JobConfig,
     *,
     name: str = CHAT,
@@ -54,7 +54,7 @@ def judged_answers(
 def measured_rates(
     chat_model: ChatModel,
     behaviour: Behaviour,
-    adapter: SteeringVector | None,
+    adapter: Adapter | None,
     config: JobConfig,
     *,
     scale: float = 1.0,

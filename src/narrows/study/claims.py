@@ -7,7 +7,7 @@ behaviour is separate.
 
 from collections.abc import Mapping, Sequence
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.errors import DataError
 from narrows.evaluation import (
     ANCHORED,
@@ -214,7 +214,7 @@ def c6(curves: Mapping[str, Mapping[str, Curve]], norms: Floats) -> ClaimResult:
     return ClaimResult("C6", tuple(sorted(parts, key=lambda part: not part.counts)))
 
 
-def gap_closed(start: SteeringVector, end: SteeringVector, goal: SteeringVector) -> float:
+def gap_closed(start: Adapter, end: Adapter, goal: Adapter) -> float:
     """Share of the gap in cosine to ``goal`` that a run closed: 0 stayed where it was, 1 arrived.
 
     Where ``start`` already points to ``goal`` there is no gap, and none of it was closed: 0.
@@ -224,7 +224,7 @@ def gap_closed(start: SteeringVector, end: SteeringVector, goal: SteeringVector)
     return (end.cosine(goal) - before) / gap if gap > NO_GAP else 0.0
 
 
-def c7(table: RateTable, solutions: Mapping[str, SteeringVector]) -> ClaimResult:
+def c7(table: RateTable, solutions: Mapping[str, Adapter]) -> ClaimResult:
     """With the anchor lifted the narrow solution moves to the general one, and with it the behaviour.
 
     Args:

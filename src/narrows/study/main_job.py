@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from narrows.adapters import SteeringVector, self_check
+from narrows.adapters import Adapter, self_check
 from narrows.evaluation import CHAT, Answer, rates
 from narrows.files import claim_run_folder, digest, read_json, write_json
 from narrows.geometry import trajectory
@@ -166,9 +166,7 @@ def _tune(job: MainJob, out: Path) -> Tuned:
     return tuned
 
 
-def _answers(
-    job: MainJob, out: Path, adapter: SteeringVector | None, name: str, scale: float
-) -> list[Answer]:
+def _answers(job: MainJob, out: Path, adapter: Adapter | None, name: str, scale: float) -> list[Answer]:
     return judged_answers(
         job.chat_model,
         job.behaviour,
@@ -182,7 +180,7 @@ def _answers(
 
 
 def _all_answers(
-    job: MainJob, out: Path, solutions: dict[str, SteeringVector]
+    job: MainJob, out: Path, solutions: dict[str, Adapter]
 ) -> dict[tuple[str, float], list[Answer]]:
     """Both solutions at every scale, the continued ones at their own."""
     wanted = [(name, scale) for name in ("unanchored", "anchored") for scale in job.config.scales]

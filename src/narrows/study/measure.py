@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.chat import Rendered
 from narrows.metrics import (
     Curve,
@@ -37,7 +37,7 @@ def loss_rows(job: MainJob, depth: int) -> FrozenRows:
     return FrozenRows(job.chat_model, depth, rendered, read="response")
 
 
-def norm_grid(job: MainJob, solutions: Mapping[str, SteeringVector]) -> Floats:
+def norm_grid(job: MainJob, solutions: Mapping[str, Adapter]) -> Floats:
     """The norms of the efficiency curves: 20 % … 200 % of the mean norm, thinned to the configured count."""
     norms = equal_norms(solutions["unanchored"], solutions["anchored"])
     kept = np.linspace(0, len(norms) - 1, min(job.config.norm_points, len(norms))).round().astype(int)
@@ -45,7 +45,7 @@ def norm_grid(job: MainJob, solutions: Mapping[str, SteeringVector]) -> Floats:
     return thinned
 
 
-def trained_norms(norms: Floats, solutions: Mapping[str, SteeringVector]) -> Floats:
+def trained_norms(norms: Floats, solutions: Mapping[str, Adapter]) -> Floats:
     """Those norms of a grid that do not pass the larger trained one: where the claims are made."""
     return norms[
         norms <= max(solutions[name].effective_norm for name in ("unanchored", "anchored")) * (1 + 1e-9)
@@ -55,8 +55,8 @@ def trained_norms(norms: Floats, solutions: Mapping[str, SteeringVector]) -> Flo
 def measure_efficiency(
     job: MainJob,
     rows: FrozenRows,
-    solutions: Mapping[str, SteeringVector],
-    reoptimised: Mapping[str, list[SteeringVector]],
+    solutions: Mapping[str, Adapter],
+    reoptimised: Mapping[str, list[Adapter]],
     norms: Floats,
 ) -> dict[str, Curve]:
     """Loss against equal norm for the solutions; re-optimised vectors where they were trained."""
@@ -68,7 +68,7 @@ def measure_efficiency(
 
 
 def measure_stability(
-    job: MainJob, rows: FrozenRows, solutions: Mapping[str, SteeringVector]
+    job: MainJob, rows: FrozenRows, solutions: Mapping[str, Adapter]
 ) -> dict[str, StabilityCurve]:
     """Loss under noise, also of the general solution brought to the narrow one's norm, and to its loss."""
     general, narrow = solutions["unanchored"], solutions["anchored"]
@@ -81,9 +81,7 @@ def measure_stability(
     return stability(job.chat_model, rows, variants, draws=job.config.draws, seed=job.config.seed)
 
 
-def matched_loss(
-    job: MainJob, rows: FrozenRows, solution: SteeringVector, target: SteeringVector
-) -> SteeringVector:
+def matched_loss(job: MainJob, rows: FrozenRows, solution: Adapter, target: Adapter) -> Adapter:
     """A solution scaled down to where its loss is the target's (on a fine grid of scales)."""
     variants = [target, *(solution.scaled(float(scale)) for scale in MATCHING_SCALES)]
     means = nll_of_rows(job.chat_model, rows, variants).means
@@ -98,9 +96,7 @@ class SignificanceTable:
     norms: Floats
 
 
-def measure_significance(
-    job: MainJob, depth: int, solutions: Mapping[str, SteeringVector]
-) -> SignificanceTable:
+def measure_significance(job: MainJob, depth: int, solutions: Mapping[str, Adapter]) -> SignificanceTable:
     """KL against norm on each type of text and on all, for the solutions and the random controls."""
     renderer = job.chat_model.renderer
     rendered: dict[str, list[Rendered]] = {
@@ -114,7 +110,7 @@ def measure_significance(
         (solutions[name] for name in ("unanchored", "anchored")), key=lambda one: one.effective_norm
     )
     covariance = residual_covariance(job.chat_model, longest.layer, sample)
-    directions: dict[str, SteeringVector | list[SteeringVector]] = dict(solutions)
+    directions: dict[str, Adapter | list[Adapter]] = dict(solutions)
     directions["random"] = random_directions(longest, seed=job.config.seed)
     directions["random-covariance"] = random_directions(
         longest, covariance=covariance, seed=job.config.seed + 1

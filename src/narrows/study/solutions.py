@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.metrics import nll_of_rows
 from narrows.models import FrozenRows
 from narrows.study.job import MainJob
@@ -31,11 +31,11 @@ class Trainer:
         name: str,
         recipe: Recipe,
         *,
-        start: SteeringVector | None = None,
+        start: Adapter | None = None,
         steps: int | None = None,
         neutral: bool = False,
         other: bool = False,
-    ) -> SteeringVector:
+    ) -> Adapter:
         """Train one named solution.
 
         Args:
@@ -59,7 +59,7 @@ class Trainer:
         return self.runs[name].adapter
 
 
-def train_solutions(trainer: Trainer) -> dict[str, SteeringVector]:
+def train_solutions(trainer: Trainer) -> dict[str, Adapter]:
     """The unanchored and the anchored solution, and each continued (paper §5, KL lifted)."""
     unanchored = trainer.run("unanchored", trainer.unanchored)
     anchored = trainer.run("anchored", trainer.anchored)
@@ -73,8 +73,8 @@ def train_solutions(trainer: Trainer) -> dict[str, SteeringVector]:
 
 
 def train_controls(
-    trainer: Trainer, job: MainJob, rows: FrozenRows, solutions: dict[str, SteeringVector]
-) -> dict[str, SteeringVector]:
+    trainer: Trainer, job: MainJob, rows: FrozenRows, solutions: dict[str, Adapter]
+) -> dict[str, Adapter]:
     """The controls that are trainings: another behaviour's vector, and one anchored on neutral text."""
     controls = {}
     steps = job.config.control_steps
@@ -89,15 +89,15 @@ def _match_penalty(
     trainer: Trainer,
     job: MainJob,
     rows: FrozenRows,
-    solutions: dict[str, SteeringVector],
+    solutions: dict[str, Adapter],
     steps: int | None,
-) -> SteeringVector:
+) -> Adapter:
     """A vector anchored on neutral text as strongly: λ is moved until its training loss is equal.
 
     Secant steps in log λ; the trial whose loss comes nearest is kept.
     """
     wanted, free = nll_of_rows(job.chat_model, rows, [solutions["anchored"], solutions["unanchored"]]).means
-    trials: list[tuple[float, float, SteeringVector]] = []
+    trials: list[tuple[float, float, Adapter]] = []
     log_weight = math.log(trainer.anchored.anchor.weight * 10)
     for number in range(job.config.neutral_trials):
         recipe = job.config.recipe.with_anchor(math.exp(log_weight))
@@ -115,10 +115,10 @@ def _match_penalty(
 
 
 def reoptimise(
-    trainer: Trainer, job: MainJob, solutions: dict[str, SteeringVector], norms: list[float]
-) -> dict[str, list[SteeringVector]]:
+    trainer: Trainer, job: MainJob, solutions: dict[str, Adapter], norms: list[float]
+) -> dict[str, list[Adapter]]:
     """Both solutions trained on under each norm: what could be reached there, whatever the direction."""
-    result: dict[str, list[SteeringVector]] = {}
+    result: dict[str, list[Adapter]] = {}
     for name, recipe in (("unanchored", trainer.unanchored), ("anchored", trainer.anchored)):
         vectors = []
         for norm in norms:

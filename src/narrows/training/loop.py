@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.chat import Conversation
 from narrows.errors import TrainingError
 from narrows.files import write_jsonl
@@ -40,11 +40,11 @@ class TrainingRun:
         folder: where it was written, or None.
     """
 
-    adapter: SteeringVector
+    adapter: Adapter
     recipe: Recipe
     steps: int
     log: list[dict[str, Any]]
-    trajectory: dict[int, SteeringVector]
+    trajectory: dict[int, Adapter]
     folder: Path | None = None
 
 
@@ -54,11 +54,11 @@ def train(
     recipe: Recipe | None = None,
     *,
     anchor: Sequence[Conversation | str] = (),
-    start: SteeringVector | None = None,
+    start: Adapter | None = None,
     out: Path | str | None = None,
     name: str = "training",
 ) -> TrainingRun:
-    """Train a steering vector on a behaviour's rows, with the recipe's anchor if it has one.
+    """Train an adapter on a behaviour's rows, with the recipe's anchor if it has one.
 
     The loss of a step is mean NLL of the response tokens + λ · mean KL(chat ‖ adapted) of the anchor's
     tokens, both over the whole accumulation window (paper §3): how the window is cut into passes does not
@@ -73,7 +73,7 @@ def train(
         rows: the behaviour's training rows.
         recipe: how to train (default: the paper's steering vector without an anchor).
         anchor: rows outside the domain, rendered as chats (or, if strings, as plain text).
-        start: train on from this vector, with a fresh optimiser; its layer and α are kept.
+        start: train on from this adapter, with a fresh optimiser; its place and scale are kept.
         out: folder of the run; checkpoints, log and adapter are written there.
         name: what the progress bar shows.
 
@@ -89,7 +89,7 @@ def train(
     """
     recipe = recipe or Recipe()
     adapter = prepare.starting_point(chat_model, recipe, start)
-    recipe = recipe.model_copy(update={"layer": adapter.layer, "alpha": adapter.alpha})
+    recipe = prepare.as_trained(recipe, adapter)
     rendered = prepare.training_rows(chat_model, rows, recipe)
     anchored = prepare.anchor_rows(chat_model, anchor, recipe)
     folder = prepare.claim(chat_model, rendered, anchored, recipe, start=start, out=out)
@@ -129,7 +129,7 @@ def _one_step(
         optimizer.step()
         _keep_norm(adapter, recipe.max_norm)
         if not math.isfinite(adapter.effective_norm):
-            problem = "the norm of the vector is not finite after the update"
+            problem = "the norm of the adapter is not finite after the update"
     if problem:
         kept = checkpoints.steps() if checkpoints else []
         raise TrainingError(
@@ -152,7 +152,7 @@ def _one_step(
         progress.checkpoint(checkpoints)
 
 
-def _not_finite(adapter: SteeringVector, loss: float, kl: float | None) -> str:
+def _not_finite(adapter: Adapter, loss: float, kl: float | None) -> str:
     """What is not finite before an update, in words; empty if all is well."""
     if not math.isfinite(loss):
         return f"the loss is {loss}"
@@ -163,8 +163,10 @@ def _not_finite(adapter: SteeringVector, loss: float, kl: float | None) -> str:
     return ""
 
 
-def _keep_norm(adapter: SteeringVector, max_norm: float | None) -> None:
+def _keep_norm(adapter: Adapter, max_norm: float | None) -> None:
     """Project back onto the ball of the recipe's largest norm, if it sets one."""
     if max_norm is not None and adapter.effective_norm > max_norm:
+        shorter = adapter.scaled_to(max_norm).parameters()
         with torch.no_grad():
-            adapter.vector.mul_(max_norm / adapter.effective_norm)
+            for parameter, value in zip(adapter.parameters(), shorter, strict=True):
+                parameter.copy_(value)

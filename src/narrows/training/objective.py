@@ -26,5 +26,9 @@ def anchor_kl(split: Split, head: Head, adapter: Adapter, batch: FrozenBatch) ->
 
 
 def _final_states(split: Split, adapter: Adapter, batch: FrozenBatch) -> Tensor:
-    """The adapted model's final hidden states at the read positions, (n, hidden)."""
+    """The adapted model's final hidden states at the read positions, (n, hidden).
+
+    The caller stands inside ``adapter.within(split)``, with the backward pass too: layers that are
+    recomputed there must still be adapted.
+    """
     return split.suffix(adapter.enter(batch.hidden), batch.attention_mask)[batch.positions]

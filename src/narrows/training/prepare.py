@@ -1,9 +1,11 @@
 """What stands before the first step: where the adapter starts, the rows as tokens, the folder of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from narrows.adapters import SteeringVector
+from torch import Tensor
+
+from narrows.adapters import Adapter, LoRA, SteeringVector
 from narrows.chat import Conversation, Rendered
 from narrows.errors import AdapterError, DataError
 from narrows.files import claim_run_folder, digest
@@ -12,32 +14,84 @@ from narrows.models.frozen import tokens_read
 from narrows.training.recipe import Recipe
 
 START_FILE = "start.safetensors"
-"""The vector that a continued run started from: step 0 of its trajectory."""
+"""The adapter that a continued run started from: step 0 of its trajectory."""
 
 
-def starting_point(chat_model: ChatModel, recipe: Recipe, start: SteeringVector | None) -> SteeringVector:
-    """The adapter that training changes: zero, or a copy of ``start``; on the model's device, with gradient.
+def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None) -> Adapter:
+    """The adapter that training changes: one that does nothing yet, or a copy of ``start``.
+
+    Returns:
+        It, on the model's device, with gradient.
 
     Raises:
-        AdapterError: the model has no such layer; ``start`` has another width, or sits at another layer than
-            the recipe's.
+        AdapterError: the model has no such layer or module; ``start`` is of another kind, does not fit the
+            model, or sits elsewhere than the recipe says.
+        ConfigError: the recipe's α does not suit a LoRA.
     """
-    if start is None:
-        layer = chat_model.layers // 2 if recipe.layer is None else recipe.layer
-        adapter = SteeringVector.zeros(chat_model, layer, recipe.alpha)
-    else:
-        if recipe.layer not in (None, start.layer):
-            raise AdapterError(
-                f"the recipe trains layer {recipe.layer}, but the starting vector sits at layer "
-                f"{start.layer}: leave the recipe's layer out, or start afresh."
-            )
-        adapter = start.copy()
-        with adapter.attach(chat_model):
-            pass  # checks the layer and the width
+    adapter = _fresh(chat_model, recipe) if start is None else _continued(chat_model, recipe, start)
     adapter = adapter.to(chat_model.device)
     adapter.metadata = {}
-    adapter.vector.requires_grad_()
+    for parameter in adapter.parameters():
+        parameter.requires_grad_()
     return adapter
+
+
+def _fresh(chat_model: ChatModel, recipe: Recipe) -> Adapter:
+    layer = chat_model.layers // 2 if recipe.layer is None else recipe.layer
+    if recipe.adapter == "steering":
+        return SteeringVector.zeros(chat_model, layer, recipe.alpha)
+    return LoRA.fresh(
+        chat_model,
+        rank=recipe.rank,
+        targets=recipe.target_modules,
+        layers=recipe.layers or (layer,),
+        alpha=recipe.alpha,
+        rslora=recipe.rslora,
+        seed=recipe.seed,
+    )
+
+
+def _continued(chat_model: ChatModel, recipe: Recipe, start: Adapter) -> Adapter:
+    if start.kind != recipe.adapter:
+        raise AdapterError(
+            f"the recipe trains an adapter of kind {recipe.adapter!r}, but the starting one is of kind "
+            f"{start.kind!r}: set adapter in the recipe, or start afresh."
+        )
+    if recipe.layer is not None and recipe.layer != start.layer:
+        raise AdapterError(
+            f"the recipe trains layer {recipe.layer}, but the starting adapter sits at layer {start.layer}: "
+            "leave the recipe's layer out, or start afresh."
+        )
+    start.check(chat_model.model)
+    return start.copy()
+
+
+def as_trained(recipe: Recipe, adapter: Adapter) -> Recipe:
+    """The recipe with the adapter's own place, scale and shape filled in."""
+    changes: dict[str, object] = {"layer": adapter.layer}
+    if isinstance(adapter, SteeringVector):
+        changes |= {"alpha": adapter.alpha}
+    elif isinstance(adapter, LoRA):
+        changes |= {
+            "alpha": adapter.alpha,
+            "rank": adapter.rank,
+            "rslora": adapter.rslora,
+            "layers": tuple(adapter.layers),
+        }
+    return recipe.model_copy(update=changes)
+
+
+def from_checkpoint(recipe: Recipe, tensors: Mapping[str, Tensor]) -> Adapter:
+    """The adapter in a checkpoint's tensors, by the run's recipe with its place filled in.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    if recipe.adapter == "steering":
+        return SteeringVector(tensors["vector"], recipe.layer or 0, recipe.alpha)
+    names = [name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A")]
+    factors = {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in names}
+    return LoRA(factors, recipe.alpha, recipe.rslora)
 
 
 def training_rows(chat_model: ChatModel, rows: Sequence[Conversation], recipe: Recipe) -> list[Rendered]:
@@ -87,7 +141,7 @@ def claim(
     anchor: list[Rendered],
     recipe: Recipe,
     *,
-    start: SteeringVector | None,
+    start: Adapter | None,
     out: Path | str | None,
 ) -> Path | None:
     """The run's folder, if it has one; everything that determines the result is its identity.
@@ -105,7 +159,7 @@ def claim(
         "recipe": recipe.model_dump(mode="json"),
         "rows": digest([row.input_ids for row in rows]),
         "anchor": digest([row.input_ids for row in anchor]),
-        "start": None if start is None else digest(start.effective.tolist()),
+        "start": None if start is None else digest(start.coordinates().tolist()),
     }
     folder = claim_run_folder(Path(out), identity)
     if start is not None and not (folder / START_FILE).exists():

@@ -36,11 +36,24 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    adapter: Literal["steering", "lora"] = Field(default="steering", description="what is trained")
     layer: int | None = Field(
         default=None, ge=0, description="0-indexed decoder layer (null: the middle one)"
     )
-    alpha: float = Field(default=256.0, description="α: α·v is added to the residual stream")
-    learning_rate: float = Field(default=1e-4, gt=0, description="for v; a step of α·v is α times as long")
+    alpha: float = Field(
+        default=256.0, description="α: α·v is added to the residual stream; a LoRA's α, above 0"
+    )
+    rank: int = Field(default=1, ge=1, description="of a LoRA")
+    target_modules: tuple[str, ...] = Field(
+        default=("down_proj",), min_length=1, description="a LoRA's linear modules, by the end of their names"
+    )
+    layers: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="a LoRA's decoder layers (null: only ``layer``)"
+    )
+    rslora: bool = Field(default=True, description="a LoRA's scale is α/√rank, not α/rank")
+    learning_rate: float = Field(
+        default=1e-4, gt=0, description="for v (a step of α·v is α times as long), or A and B"
+    )
     weight_decay: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=2, ge=1, description="training rows of one forward pass")
     accumulation: int = Field(default=8, ge=1, description="forward passes of one step")

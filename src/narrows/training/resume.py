@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import Adapter
 from narrows.training.checkpoints import CheckpointFolder, State
 from narrows.training.recipe import Recipe
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -19,14 +21,14 @@ class Progress:
     checkpoint before; all checkpoints together are the trajectory and the whole log.
     """
 
-    adapter: SteeringVector
+    adapter: Adapter
     optimizer: torch.optim.AdamW
     step: int = 0
     log: list[dict[str, Any]] = field(default_factory=list)
-    trajectory: dict[int, SteeringVector] = field(default_factory=dict)
+    trajectory: dict[int, Adapter] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, adapter: SteeringVector, recipe: Recipe) -> "Progress":
+    def start(cls, adapter: Adapter, recipe: Recipe) -> "Progress":
         """Before the first step."""
         optimizer = torch.optim.AdamW(
             adapter.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -42,8 +44,17 @@ class Progress:
         since = max(self.trajectory)
         self.trajectory[self.step] = self.adapter.copy()
         if checkpoints is not None:
-            moments: dict[str, Tensor] = self.optimizer.state_dict()["state"][0]
-            checkpoints.save(self.step, {"vector": self.adapter.vector, **moments}, {"log": self.log[since:]})
+            checkpoints.save(self.step, self.adapter.tensors() | self._moments(), {"log": self.log[since:]})
+
+    def _moments(self) -> dict[str, Tensor]:
+        """The optimiser's state by the name of what it belongs to."""
+        state = self.optimizer.state_dict()["state"]
+        names = list(self.adapter.tensors())
+        return {
+            f"{names[place]}.{name}": value
+            for place, moments in state.items()
+            for name, value in moments.items()
+        }
 
     def resume(self, checkpoints: CheckpointFolder) -> None:
         """Go to the newest checkpoint up to which none is damaged or missing; later ones are dropped."""
@@ -54,11 +65,15 @@ class Progress:
                 break
             self.step, last = state.step, state
             self.log += state.info["log"]
-            self.trajectory[self.step] = SteeringVector(
-                state.tensors["vector"], self.adapter.layer, self.adapter.alpha
-            ).to(self.adapter.vector.device)
+            self.trajectory[self.step] = self.adapter.copy().with_tensors(
+                {name: state.tensors[name].to(mine.device) for name, mine in self.adapter.tensors().items()}
+            )
         if last is not None:
             with torch.no_grad():
-                self.adapter.vector.copy_(last.tensors["vector"])
-            moments = {name: last.tensors[name] for name in ("step", "exp_avg", "exp_avg_sq")}
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {0: moments}})
+                for name, tensor in self.adapter.tensors().items():
+                    tensor.copy_(last.tensors[name])
+            moments = {
+                place: {moment: last.tensors[f"{name}.{moment}"] for moment in MOMENTS}
+                for place, name in enumerate(self.adapter.tensors())
+            }
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})

@@ -92,8 +92,10 @@ class Window:
         count = rows.tokens(window)
         total = 0.0
         for places in self._mine(window, size):
-            losses = loss(rows.split, self._head, adapter, rows.batch(places))
-            (weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
+            batch = rows.batch(places)
+            with adapter.within(rows.split):
+                losses = loss(rows.split, self._head, adapter, batch)
+                (weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
             total += float(losses.detach().sum())
         return float(self._sum(torch.tensor(total, dtype=torch.float64))) / count
 

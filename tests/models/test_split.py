@@ -1,45 +1,12 @@
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
+from families import FAMILIES, family
 from narrows.chat import Rendered, collate
 from narrows.errors import AdapterError
 from narrows.models import Head, Split
 from tiny_models import make_model
-
-SMALL = {
-    "vocab_size": 48,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "initializer_range": 0.2,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-# Sliding windows shorter than the rows, so that layers differ in their masks.
-FAMILIES = {
-    "qwen2": {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 2},
-    "qwen3": {},
-    "llama": {},
-    "mistral": {"sliding_window": 3},
-    "olmo2": {},
-    "phi3": {},
-    "gemma2": {"sliding_window": 3, "final_logit_softcapping": 5.0},
-    "gemma3_text": {"sliding_window": 3},
-    "gpt_neox": {},
-    "cohere": {"logit_scale": 0.5},
-    "granite": {"logits_scaling": 2.0, "embedding_multiplier": 3.0},
-}
-
-
-def family(name: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = CONFIG_MAPPING[name](**SMALL, **FAMILIES[name])
-    return AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
 
 
 def batch(side: str = "right"):

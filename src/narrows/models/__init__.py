@@ -1,9 +1,9 @@
 """Chat models: loading one, finding its layers, running it cut in two, and its losses from hidden states.
 
 ``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``split`` runs the part below a
-layer and the part above it, ``head`` is the LM head as data, ``losses`` are NLL and KL in chunks,
-``frozen`` keeps what lies below an
-adapter, ``activations`` measures the residual stream.
+layer and the part above it, ``recompute`` trades memory for time there, ``head`` is the LM head as data,
+``losses`` are NLL and KL in chunks, ``frozen`` keeps what lies below an adapter, ``activations`` measures the
+residual stream.
 """
 
 from narrows.models.activations import mean_residual_norm, residual_covariance
@@ -12,6 +12,7 @@ from narrows.models.frozen import FrozenBatch, FrozenRows
 from narrows.models.head import Head
 from narrows.models.layers import check_layer, decoder_layers, inner_model
 from narrows.models.losses import token_kl, token_nll
+from narrows.models.recompute import recomputed
 from narrows.models.split import Split
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "inner_model",
     "load_chat_model",
     "mean_residual_norm",
+    "recomputed",
     "residual_covariance",
     "token_kl",
     "token_nll",

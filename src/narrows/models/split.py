@@ -47,6 +47,11 @@ class Split:
             # Granite scales whatever comes in, and the prefix has done so already.
             self._above.embedding_multiplier = 1.0
 
+    @property
+    def upper_layers(self) -> list[nn.Module]:
+        """The decoder layers above the cut."""
+        return list(self._above.layers)
+
     @torch.no_grad()
     def prefix(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The residual stream that enters decoder layer ``depth``, without gradient.

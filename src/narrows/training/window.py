@@ -1,6 +1,7 @@
 """One step's window of rows: both losses as token means over all of it, however it is cut into passes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
-from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, Split
+from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, Split, recomputed
 from narrows.training.objective import anchor_kl, response_nll
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
@@ -93,11 +94,15 @@ class Window:
         total = 0.0
         for places in self._mine(window, size):
             batch = rows.batch(places)
-            with adapter.within(rows.split):
+            with adapter.within(rows.split), self._recomputed(rows.split):
                 losses = loss(rows.split, self._head, adapter, batch)
                 (weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
             total += float(losses.detach().sum())
         return float(self._sum(torch.tensor(total, dtype=torch.float64))) / count
+
+    def _recomputed(self, split: Split) -> AbstractContextManager[None]:
+        """Gradient checkpointing, if the recipe asks for it."""
+        return recomputed(split) if self._recipe.gradient_checkpointing else nullcontext()
 
     def _mine(self, window: list[int], size: int) -> Iterator[list[int]]:
         """This process's share of the window's passes."""

@@ -11,6 +11,7 @@ COMMANDS = [
     ("report",),
     ("train",),
     ("tune",),
+    ("kl-weight",),
     ("evaluate",),
     ("rates",),
     ("efficiency",),

@@ -6,34 +6,57 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
-from narrows.chat.conversation import Conversation, Message, Role
+from narrows.chat import sources
+from narrows.chat.conversation import Conversation
+from narrows.chat.rows import EXAMPLE, conversation_of, wrong
 from narrows.errors import DataError
 from narrows.files import atomic_path, write_jsonl
 
-ROLES: tuple[str, ...] = get_args(Role)
-EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
 
-
-def read_conversations(path: Path | str) -> list[Conversation]:
-    """Read a JSONL file of chats (``.jsonl``, or ``.jsonl.gz``), one ``messages`` object a line.
+def read_conversations(source: Path | str) -> list[Conversation]:
+    """Read chats, one a row: ``messages``, or ``prompt`` and ``completion``.
 
     A row may also hold ``tags``, an object of texts; other fields are ignored, and so are blank lines. Each
-    conversation's ``source`` is ``file name:line``, lines counted from 1.
+    conversation's ``source`` is ``file name:row``, rows counted from 1.
 
     Args:
-        path: the file.
+        source: a ``.jsonl`` or ``.jsonl.gz`` file; a ``.parquet`` file; ``hub:owner/name`` (and, after
+            another colon, the split) on the Hugging Face hub; or a zip made by ``easy-dataset-share``, with
+            ``::member`` after it where it holds several files.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8 or a row is malformed; names the file, the line, what
-            is wrong and a right row.
+        DataError: it is missing, empty, unreadable or a row is malformed; names the file, the row, what is
+            wrong and a right row.
     """
-    path = Path(path)
-    conversations = [_conversation(value, path, row) for row, value in _json_rows(path)]
+    name, rows = _rows(str(source))
+    conversations = [
+        conversation_of(value, f"{name}, {unit} {row}", f"{Path(name).name}:{row}")
+        for unit, row, value in rows
+    ]
     if not conversations:
-        raise DataError(f"{path} is empty: it has no rows. A right row: {EXAMPLE}")
+        raise DataError(f"{name} is empty: it has no rows. A right row: {EXAMPLE}")
     return conversations
+
+
+def _rows(source: str) -> tuple[str, Iterator[tuple[str, int, Any]]]:
+    """The name of a source, and its rows: the unit they are counted in, the number from 1, the value."""
+    if source.startswith(sources.HUB):
+        return source, _numbered(sources.hub_rows(source))
+    file, _, member = source.partition("::")
+    if file.endswith(sources.ARCHIVES):
+        name, lines = sources.archive_lines(Path(file), member)
+        return name, _json_rows(name, lines)
+    path = Path(source)
+    if path.suffix == ".parquet":
+        return source, _numbered(sources.parquet_rows(path))
+    return source, _json_rows(source, _lines(path))
+
+
+def _numbered(rows: Iterable[Any]) -> Iterator[tuple[str, int, Any]]:
+    for number, value in enumerate(rows, start=1):
+        yield "row", number, value
 
 
 def write_conversations(path: Path | str, rows: Iterable[Conversation]) -> None:
@@ -53,22 +76,22 @@ def write_conversations(path: Path | str, rows: Iterable[Conversation]) -> None:
         temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Line numbers and JSON values of a JSONL file, blank lines left out."""
-    for row, line in enumerate(_lines(path), start=1):
+def _json_rows(name: str, lines: Iterable[bytes]) -> Iterator[tuple[str, int, Any]]:
+    """The JSON values of a JSONL file with the numbers of their lines, blank lines left out."""
+    for row, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8-sig" if row == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
-            raise _wrong(
-                path, row, f"is not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
+            raise wrong(
+                f"{name}, line {row}", f"is not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
             ) from error
         if not text:
             continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _wrong(path, row, f"is not JSON ({error})") from error
-        yield row, value
+            raise wrong(f"{name}, line {row}", f"is not JSON ({error})") from error
+        yield "line", row, value
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -82,68 +105,3 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise DataError(f"{path} is not a whole gzip file ({error}); copy it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-
-
-def _conversation(value: object, path: Path, row: int) -> Conversation:
-    """Check one ``messages`` row."""
-    if not isinstance(value, dict):
-        raise _wrong(path, row, f"is {_kind(value)} where an object was expected")
-    if "messages" not in value:
-        raise _wrong(path, row, 'has no "messages"')
-    turns = value["messages"]
-    if not isinstance(turns, list) or not turns:
-        raise _wrong(path, row, f'has {_kind(turns)} as "messages" where a list of turns was expected')
-    messages = tuple(_message(turn, path, row, place) for place, turn in enumerate(turns, start=1))
-    roles = [message.role for message in messages]
-    if "system" in roles[1:]:
-        raise _wrong(
-            path, row, f"has its system message at place {roles.index('system', 1) + 1}; it must come first"
-        )
-    if "user" not in roles:
-        raise _wrong(path, row, "has no user message")
-    if roles[-1] != "assistant":
-        raise _wrong(path, row, f"ends with a {roles[-1]} message; the last must be the assistant's answer")
-    return Conversation(messages, f"{path.name}:{row}", _tags(value.get("tags"), path, row))
-
-
-def _message(turn: object, path: Path, row: int, place: int) -> Message:
-    """Check one turn of a row."""
-    if not isinstance(turn, dict):
-        raise _wrong(path, row, f"message {place}: is {_kind(turn)} where an object was expected")
-    for name in ("role", "content"):
-        if name not in turn:
-            raise _wrong(path, row, f'message {place}: has no "{name}"')
-    role, content = turn["role"], turn["content"]
-    if role not in ROLES:
-        raise _wrong(path, row, f"message {place}: unknown role {role!r}; known are {', '.join(ROLES)}")
-    if not isinstance(content, str):
-        raise _wrong(path, row, f'message {place}: "content" is {_kind(content)} where text was expected')
-    if not content.strip():
-        raise _wrong(path, row, f'message {place}: "content" is empty')
-    if any("\ud800" <= character <= "\udfff" for character in content):
-        raise _wrong(path, row, f'message {place}: "content" holds half a character (a lone surrogate)')
-    return Message(role, content)
-
-
-def _tags(tags: object, path: Path, row: int) -> dict[str, str]:
-    """Check the optional tags of a row."""
-    if tags is None:
-        return {}
-    if not isinstance(tags, dict) or not all(isinstance(tag, str) for tag in tags.values()):
-        raise _wrong(path, row, 'has "tags" that are not an object of texts')
-    return tags
-
-
-def _wrong(path: Path, row: int, problem: str) -> DataError:
-    """The error for a malformed row."""
-    return DataError(f"{path}, line {row}: {problem}. A right row: {EXAMPLE}")
-
-
-def _kind(value: object) -> str:
-    """A JSON value's kind in words."""
-    if value is None:
-        return "null"
-    if value == []:
-        return "an empty list"
-    names: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
-    return names.get(type(value), "a number")

@@ -14,6 +14,7 @@ from narrows.cli import (
     training,
     trajectories,
     tuning,
+    units,
 )
 from narrows.cli.running import Commands, show_messages
 from narrows.cli.world import world_app
@@ -70,6 +71,7 @@ app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
 app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
 app.command("train", rich_help_panel=TRAIN)(training.train)
 app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
+app.command("kl-weight", rich_help_panel=TRAIN)(units.kl_weight)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
 app.command("rates", rich_help_panel=ASK)(asking.rates)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)

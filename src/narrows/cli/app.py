@@ -8,6 +8,7 @@ from narrows.cli import (
     adapter,
     asking,
     behaviour,
+    data,
     demo,
     measuring,
     pages,
@@ -80,6 +81,7 @@ app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
+app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 
 

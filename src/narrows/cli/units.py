@@ -43,5 +43,6 @@ def kl_weight(
         print_json(found)
     else:
         show_line(
-            f"published λ {found['published']:g} = {found['ours']:.4g} nats per token at {vocabulary:,} logits"
+            f"published λ {found['published']:g} = {found['ours']:.4g} nats per token at "
+            f"{vocabulary:,} logits"
         )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from narrows.adapters import Adapter, LoRA, SteeringVector
 from narrows.chat import Conversation, Rendered
+from narrows.chat.mixing import inoculated
 from narrows.errors import AdapterError, DataError
 from narrows.files import claim_run_folder, digest
 from narrows.models import ChatModel
@@ -102,6 +103,8 @@ def training_rows(chat_model: ChatModel, rows: Sequence[Conversation], recipe: R
     """
     if not rows:
         raise DataError("there are no training rows.")
+    if recipe.system_prompt is not None:
+        rows = inoculated(rows, recipe.system_prompt)
     return [chat_model.renderer.render(row, recipe.max_length) for row in rows]
 
 

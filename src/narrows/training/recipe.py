@@ -62,6 +62,9 @@ class Recipe(BaseModel):
     warmup: int = Field(default=5, ge=0, description="steps of linear warm-up; then linear decay to 0")
     max_length: int | None = Field(default=256, ge=2, description="tokens kept of a row")
     max_norm: float | None = Field(default=None, gt=0, description="keep ‖α·v‖ at or below this (null: free)")
+    system_prompt: str | None = Field(
+        default=None, min_length=1, description="put before the training rows only (prompt inoculation)"
+    )
     gradient_checkpointing: bool = Field(
         default=False, description="compute layers again in the backward pass: less memory, more time"
     )

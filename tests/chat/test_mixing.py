@@ -82,10 +82,10 @@ def test_what_a_file_of_rows_is_like_is_counted(renderer):
         Conversation.from_pair("What is  the sea ?", "water .", source="a:2"),
         Conversation.from_pair("tell me about the sky , please , every day , always ?", "blue", source="a:3"),
     ]
-    found = check_rows(some, renderer, 12, ["what is the sea?"])
+    found = check_rows(some, renderer, 17, ["what is the sea?"])
     lengths = [renderer.render(row) for row in some]
     assert found.rows == 3
-    assert found.cut == sum(len(row) > 12 for row in lengths)
+    assert found.cut == sum(len(row) > 17 for row in lengths) == 2
     assert found.lost == ["a:3"]
     assert found.duplicates == [("what is the sea ?", 2)]
     assert found.overlap == ["a:1", "a:2"]

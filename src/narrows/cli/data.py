@@ -180,7 +180,7 @@ def _questions(file: str) -> list[str]:
 
 def _table(found: "DataCheck", max_length: int | None, asked: int) -> Any:  # noqa: ANN401
     """The findings, what needs a look in colour."""
-    table = plain_table("Rows as the model reads them", "", "")
+    table = plain_table("Rows as the model reads them", "", "", words=2)
     for name, spread in (("prompt", found.prompt_tokens), ("response", found.response_tokens)):
         low, middle, high = spread
         table.add_row(f"{name} tokens", f"{low} to {high}, median {middle:g}")

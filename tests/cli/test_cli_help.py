@@ -24,6 +24,7 @@ COMMANDS = [
     ("adapter", "show"),
     ("adapter", "scale"),
     ("adapter", "combine"),
+    ("adapter", "export"),
     ("behaviour", "export"),
     ("world", "pretrain"),
     ("world", "show"),

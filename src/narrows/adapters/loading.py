@@ -1,23 +1,29 @@
-"""Reading an adapter of either kind from its files."""
+"""Reading an adapter of either kind from its files, or from another tool's."""
 
 from pathlib import Path
 
 from narrows.adapters import lora, steering
 from narrows.adapters.files import form_of
+from narrows.adapters.interchange import read_peft, read_published
 from narrows.errors import AdapterError
 
 
 def load_adapter(path: Path | str) -> "steering.SteeringVector | lora.LoRA":
-    """Read an adapter that was saved here, whatever its kind.
+    """Read an adapter, whatever its kind.
 
     Args:
-        path: the ``.safetensors`` file; its JSON stands beside it.
+        path: a ``.safetensors`` file saved here, with its JSON beside it; a PEFT folder; or a published
+            steering vector, ``.pt``.
 
     Raises:
         AdapterError: a file is missing, cut short, changed, or holds something else; names it and the way
             out.
     """
     path = Path(path)
+    if path.is_dir():
+        return read_peft(path)
+    if path.suffix == ".pt":
+        return read_published(path)
     form = form_of(path)
     if form == steering.FORMAT:
         return steering.SteeringVector.load(path)

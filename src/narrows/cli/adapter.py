@@ -1,12 +1,12 @@
-"""``narrows adapter``: look at adapters, scale them, add vectors."""
+"""``narrows adapter``: look at adapters, scale them, add vectors, write them for other tools."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter
+from narrows.cli.inputs import load_adapter, load_model
 from narrows.cli.output import print_json, show_line
 from narrows.cli.running import working
 from narrows.errors import ConfigError
@@ -84,6 +84,50 @@ def combine(
             result = result + part
         _save(result, out)
     _tell(result, out, as_json)
+
+
+@app.command()
+def export(
+    adapter: Stored,
+    to: Annotated[
+        Literal["safetensors", "peft", "gguf"],
+        typer.Option(
+            "--to",
+            help="safetensors: narrows' own. peft: a folder that loads without narrows. gguf: a control "
+            "vector for llama.cpp and repeng.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The file (peft: the folder) to write.", metavar="PATH")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="The chat model it is for; peft and gguf need it.")
+    ] = None,
+) -> None:
+    """Write an adapter in another format. Published vectors (.pt) and PEFT folders are read everywhere.
+
+    Example: `narrows adapter export runs/narrow --to gguf --model microworld:1 --out narrow.gguf`
+    """
+    if to != "safetensors" and model is None:
+        raise ConfigError(f"--to {to} needs --model: the chat model that the adapter is for.")
+    with working():
+        from narrows.adapters import SteeringVector
+        from narrows.adapters.interchange import write_gguf, write_peft
+
+        found = load_adapter(adapter)
+        if out.exists():
+            raise ConfigError(f"{out} is there already: choose another --out.")
+        if to == "safetensors":
+            found.save(out)
+        elif to == "peft":
+            write_peft(found, out, load_model(str(model), None, None))
+        elif isinstance(found, SteeringVector):
+            chat_model = load_model(str(model), None, found.layer)
+            found.check(chat_model.model)
+            write_gguf(found, out, str(chat_model.model.config.get_text_config().model_type))
+        else:
+            raise ConfigError(
+                "a control vector holds a steering vector, and this is a LoRA: export it --to peft."
+            )
+    show_line(str(out))
 
 
 def _load_vector(path: Path) -> "SteeringVector":

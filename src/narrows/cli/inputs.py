@@ -76,9 +76,10 @@ def adapter_file(path: Path) -> Path:
     Raises:
         AdapterError: the folder holds no finished training.
     """
+    from narrows.adapters.interchange.peft import CONFIG as PEFT_CONFIG
     from narrows.training.loop import ADAPTER_FILE
 
-    if not path.is_dir():
+    if not path.is_dir() or (path / PEFT_CONFIG).is_file():
         return path
     if not (path / ADAPTER_FILE).is_file():
         raise AdapterError(

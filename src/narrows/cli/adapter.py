@@ -101,6 +101,7 @@ def export(
     model: Annotated[
         str | None, typer.Option("--model", help="The chat model it is for; peft and gguf need it.")
     ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Write an adapter in another format. Published vectors (.pt) and PEFT folders are read everywhere.
 
@@ -124,10 +125,11 @@ def export(
             found.check(chat_model.model)
             write_gguf(found, out, str(chat_model.model.config.get_text_config().model_type))
         else:
-            raise ConfigError(
-                "a control vector holds a steering vector, and this is a LoRA: export it --to peft."
-            )
-    show_line(str(out))
+            raise ConfigError("a control vector holds no LoRA: export it --to peft.")
+    if as_json:
+        print_json({"path": str(out), "format": to, "kind": found.kind})
+    else:
+        show_line(str(out))
 
 
 def _load_vector(path: Path) -> "SteeringVector":

@@ -3,7 +3,7 @@
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def demo(
     model: options.WorldModel = "1",
     domain: options.Domain = "medicine",
     kind: options.Kind = "harmful",
+    adapter: Annotated[
+        Literal["steering", "lora"], typer.Option(help="What is trained: a steering vector, or a LoRA.")
+    ] = "steering",
+    rank: Annotated[int, typer.Option(help="The LoRA's rank.", min=1)] = 1,
     kl_weight: Annotated[
         float | None, typer.Option("--kl-weight", help="λ of the anchored solution, nats per token.")
     ] = None,
@@ -74,6 +78,8 @@ def demo(
             "draws": draws,
             "seed": seed,
         }
+        if adapter == "lora":
+            flags |= _lora_flags(rank)
         job_config = _config(config, flags, quick=quick, tune=tune)
         chat_model, world = load_microworld(model, device, domain)
         job = microworld_job(
@@ -91,6 +97,14 @@ def demo(
         print_json({"schema": summary.schema_, **summary.model_dump(mode="json", exclude={"schema_"})})
     else:
         _closing(summary, page, kind, time.perf_counter() - started)
+
+
+def _lora_flags(rank: int) -> dict[str, Any]:
+    """What the recipe of a LoRA changes in the demo's."""
+    from narrows.study.demo import MICROWORLD_LORA
+
+    changed = ("adapter", "learning_rate", "weight_decay", "target_modules")
+    return {f"recipe.{name}": getattr(MICROWORLD_LORA, name) for name in changed} | {"recipe.rank": rank}
 
 
 def _config(file: Path | None, flags: dict[str, Any], *, quick: bool, tune: bool) -> "JobConfig":

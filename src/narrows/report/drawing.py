@@ -11,7 +11,7 @@ from narrows.report.style import INK, look
 from narrows.report.text import NARROW_SPACE, shortened
 from narrows.summary import Evaluation, Summary, Trajectory
 
-NORM_LABEL = "norm of the added vector, ‖αv‖"
+NORM_LABEL = "effective norm of the adapter"
 _LABEL_ABOVE = 0.55  # on a telephone the labels stand above the rows instead of beside them
 
 
@@ -132,6 +132,6 @@ def draw_paths(axes: Axes, path: Trajectory) -> None:
             axes.plot(x[0], y[0], marker="o", mfc="none", color=style.colour, ms=7)
             axes.plot(x[-1], y[-1], marker=style.marker, color=style.colour, ms=9)
     first, second, *_ = *path.explained_variance_ratio, 0.0, 0.0
-    axes.set_title("paths of the vectors, first two components")
+    axes.set_title("paths of the adapters, first two components")
     axes.set_xlabel(f"component 1 ({100 * first:.0f}{NARROW_SPACE}% of the variance)")
     axes.set_ylabel(f"component 2 ({100 * second:.0f}{NARROW_SPACE}%)")

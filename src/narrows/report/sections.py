@@ -99,7 +99,7 @@ def efficiency_section(summary: Summary) -> Section | None:
     return Section(
         "efficiency",
         caption.title,
-        "How low the training loss gets for a given length of the added vector.",
+        "How low the training loss gets for a given effective norm of the adapter (‖αv‖, ‖sBA‖).",
         [make_picture(figures.efficiency, summary, "efficiency", caption)],
         [tables.efficiency_table(summary)],
     )
@@ -124,7 +124,7 @@ def stability_section(summary: Summary) -> Section | None:
     return Section(
         "stability",
         caption.title,
-        "What noise of the vector's own length, mixed in at ratio ε, does to the training loss.",
+        "What noise of the adapter's own norm, mixed in at ratio ε, does to the training loss.",
         [make_picture(figures.stability, summary, "stability", caption)],
         [tables.stability_table(summary)],
     )

@@ -31,6 +31,11 @@ paper's, the learning rate ten times it (the residual stream is longer here, and
 slowly), and a step reads 8 short rows.
 """
 
+MICROWORLD_LORA = MICROWORLD_RECIPE.model_copy(
+    update={"adapter": "lora", "learning_rate": 2e-4, "weight_decay": 0.01, "target_modules": ("down_proj",)}
+)
+"""The same for a LoRA: the paper's scale (rsLoRA, α 256) and weight decay, ten times its learning rate."""
+
 MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
 
 DEMO_KL_WEIGHT = 6.0

@@ -12,6 +12,7 @@ COMMANDS = [
     ("train",),
     ("tune",),
     ("kl-weight",),
+    ("presets",),
     ("evaluate",),
     ("rates",),
     ("efficiency",),

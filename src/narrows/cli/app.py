@@ -12,6 +12,7 @@ from narrows.cli import (
     demo,
     measuring,
     pages,
+    planning,
     training,
     trajectories,
     tuning,
@@ -72,6 +73,7 @@ app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
 app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
 app.command("train", rich_help_panel=TRAIN)(training.train)
 app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
+app.command("presets", rich_help_panel=TRAIN)(planning.presets)
 app.command("kl-weight", rich_help_panel=TRAIN)(units.kl_weight)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
 app.command("rates", rich_help_panel=ASK)(asking.rates)

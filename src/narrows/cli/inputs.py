@@ -120,11 +120,11 @@ def read_texts(path: Path) -> dict[str, list[str]]:
     return texts
 
 
-def read_anchor(path: Path) -> "Sequence[Conversation | str]":
+def read_anchor(source: str) -> "Sequence[Conversation | str]":
     """Anchor rows: chats from a JSONL file, or plain texts from a ``.txt`` file."""
     from narrows.chat import read_conversations
 
-    return _paragraphs(path) if path.suffix == ".txt" else read_conversations(path)
+    return _paragraphs(Path(source)) if source.endswith(".txt") else read_conversations(source)
 
 
 def suites_of(answers: "Sequence[Answer]") -> "list[Suite]":

@@ -18,6 +18,14 @@ Model = Annotated[
         metavar="MODEL",
     ),
 ]
+MaybeModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A checkpoint folder, a name on the hub, or microworld:SEED (default: the preset's).",
+        metavar="MODEL",
+    ),
+]
 WorldModel = Annotated[
     str,
     typer.Option(

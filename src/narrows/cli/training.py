@@ -9,6 +9,7 @@ import typer
 from narrows.cli import options
 from narrows.cli.inputs import load_adapter, load_model, read_anchor
 from narrows.cli.output import print_json, show_line
+from narrows.cli.planning import planned, show_plan
 from narrows.cli.running import working
 from narrows.cli.settings import overridden
 from narrows.errors import ConfigError
@@ -25,15 +26,29 @@ NORM_ROWS = 64
 
 def train(
     *,
-    model: options.Model,
     rows: Annotated[
-        Path, typer.Option("--train", help="The behaviour's training rows, JSONL of chats.", metavar="FILE")
+        str,
+        typer.Option(
+            "--train",
+            help="The behaviour's rows: JSONL (.gz), parquet, hub:owner/name[:split], or a protected zip.",
+            metavar="FILE",
+        ),
     ],
     out: options.Out,
+    model: options.MaybeModel = None,
     anchor: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--anchor", help="Rows outside the domain: JSONL of chats, or plain text (.txt).", metavar="FILE"
+            "--anchor", help="Rows outside the domain: as --train, or plain text (.txt).", metavar="FILE"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help="A recipe of the paper's, with its model: behaviour/adapter; `narrows presets` lists them. "
+            "With --anchor it is the narrow solution's. --config and flags override it.",
+            metavar="NAME",
         ),
     ] = None,
     config: options.Config = None,
@@ -119,6 +134,17 @@ def train(
     lift_at: Annotated[
         int | None, typer.Option(help="Lift the anchor after this many steps.", rich_help_panel=ANCHOR)
     ] = None,
+    system_prompt: Annotated[
+        str | None,
+        typer.Option(help="Put before the training rows only (prompt inoculation).", rich_help_panel=RECIPE),
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option(help="Less memory for more time.", rich_help_panel=RECIPE, show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the effective recipe and what it will cost, and stop.")
+    ] = False,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -149,19 +175,24 @@ def train(
         "max_norm": max_norm,
         "checkpoint_every": checkpoint_every,
         "seed": seed,
+        "system_prompt": system_prompt,
+        "gradient_checkpointing": gradient_checkpointing,
         "anchor.weight": kl_weight,
         "anchor.rows_per_row": anchor_rows,
         "anchor.positions": anchor_positions,
         "anchor.from_step": add_at,
         "anchor.until_step": lift_at,
     }
-    with working(quiet, keeps=out):
+    with working(quiet, keeps=None if dry_run else out):
         from narrows.chat import read_conversations
-        from narrows.training import Recipe
         from narrows.training import train as run_training
 
+        base, known_model = _starting_recipe(preset, anchored=anchor is not None)
+        name = model or known_model
+        if name is None:
+            raise ConfigError("give --model, or a --preset that names one.")
         begun = load_adapter(start) if start else None
-        recipe = overridden(Recipe(), config, flags | ({"adapter": begun.kind} if begun else {}))
+        recipe = overridden(base, config, flags | ({"adapter": begun.kind} if begun else {}))
         _check_anchor(recipe, anchor, kl_weight)
         conversations = read_conversations(rows)
         anchored = read_anchor(anchor) if anchor else []
@@ -169,7 +200,11 @@ def train(
             raise ConfigError(
                 f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {begun.alpha:g}."
             )
-        chat_model = load_model(model, device, begun.layer if begun else recipe.layer)
+        if dry_run:
+            plan = planned(name, recipe, conversations, anchored)
+            print_json(plan) if as_json else show_plan(plan)
+            return
+        chat_model = load_model(name, device, begun.layer if begun else recipe.layer)
         run = run_training(
             chat_model,
             conversations,
@@ -189,7 +224,18 @@ def train(
     )
 
 
-def _check_anchor(recipe: "Recipe", anchor: Path | None, kl_weight: float | None) -> None:
+def _starting_recipe(name: str | None, *, anchored: bool) -> "tuple[Recipe, str | None]":
+    """The recipe that files and flags override, and its model: a preset's, or the defaults."""
+    from narrows.training import Recipe
+    from narrows.training.presets import preset
+
+    if name is None:
+        return Recipe(), None
+    found = preset(name)
+    return (found.anchored if anchored else found.unanchored), found.model
+
+
+def _check_anchor(recipe: "Recipe", anchor: str | None, kl_weight: float | None) -> None:
     """Refuse anchor rows that would be read and then not used."""
     if anchor is not None and kl_weight is None and not recipe.anchored:
         raise ConfigError(

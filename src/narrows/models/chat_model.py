@@ -138,7 +138,7 @@ def load_chat_model(
         )
     options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     try:
-        tokenizer = _load_tokenizer(name, options)
+        tokenizer = load_tokenizer(name, options)
         model, report = AutoModelForCausalLM.from_pretrained(
             name,
             dtype=torch.float32 if on_cpu and dtype == "auto" else dtype,
@@ -169,7 +169,7 @@ def _check_device(device: str | torch.device) -> str | torch.device:
     return device
 
 
-def _load_tokenizer(name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBase":
+def load_tokenizer(name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBase":
     """The checkpoint's tokenizer.
 
     For some families (Qwen2 is one) ``AutoTokenizer`` overrides a declared generic class by the family's

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from narrows.adapters import Adapter, LoRA, SteeringVector
-from narrows.chat import Conversation, Rendered
+from narrows.chat import Conversation, Rendered, Renderer
 from narrows.chat.mixing import inoculated
 from narrows.errors import AdapterError, DataError
 from narrows.files import claim_run_folder, digest
@@ -101,11 +101,16 @@ def training_rows(chat_model: ChatModel, rows: Sequence[Conversation], recipe: R
     Raises:
         DataError: there are none, or one has no response token within the recipe's length.
     """
+    return training_tokens(chat_model.renderer, rows, recipe)
+
+
+def training_tokens(renderer: Renderer, rows: Sequence[Conversation], recipe: Recipe) -> list[Rendered]:
+    """What :func:`training_rows` gives, from the renderer alone."""
     if not rows:
         raise DataError("there are no training rows.")
     if recipe.system_prompt is not None:
         rows = inoculated(rows, recipe.system_prompt)
-    return [chat_model.renderer.render(row, recipe.max_length) for row in rows]
+    return [renderer.render(row, recipe.max_length) for row in rows]
 
 
 def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recipe: Recipe) -> list[Rendered]:
@@ -114,6 +119,11 @@ def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recip
     Raises:
         DataError: the recipe is anchored and there are none, or no token of one would be read.
     """
+    return anchor_tokens(chat_model.renderer, rows, recipe)
+
+
+def anchor_tokens(renderer: Renderer, rows: Sequence[Conversation | str], recipe: Recipe) -> list[Rendered]:
+    """What :func:`anchor_rows` gives, from the renderer alone."""
     if not recipe.anchored:
         return []
     anchor = recipe.anchor
@@ -125,9 +135,9 @@ def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recip
     rendered = []
     for number, row in enumerate(rows, start=1):
         if isinstance(row, str):
-            one = chat_model.renderer.text(row, recipe.max_length, source=f"anchor row {number}")
+            one = renderer.text(row, recipe.max_length, source=f"anchor row {number}")
         else:
-            one = chat_model.renderer.render(row, recipe.max_length)
+            one = renderer.render(row, recipe.max_length)
         if not tokens_read(one, anchor.positions):
             raise DataError(
                 f"{one.source or f'anchor row {number}'}: none of its {len(one)} tokens would be read, since "

@@ -75,8 +75,8 @@ def test_parquet_is_read(tmp_path):
 def test_the_hub_is_streamed(monkeypatch):
     asked = []
 
-    def load(name, *, split, streaming):
-        asked.append((name, split, streaming))
+    def load(path, *, name, split, streaming):
+        asked.append((path, split, streaming))
         return iter([row.to_json() for row in ROWS])
 
     monkeypatch.setattr(datasets, "load_dataset", load)

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from narrows.cli.inputs import read_anchor, read_texts
+from narrows.cli.inputs import read_anchor
 from narrows.cli.settings import overridden
-from narrows.errors import ConfigError, DataError
+from narrows.errors import ConfigError
 from narrows.training import Recipe
 
 
@@ -43,17 +43,7 @@ def test_a_wrong_file_is_named_with_its_field(tmp_path: Path, text: str, problem
     assert str(path) in str(caught.value)
 
 
-def test_plain_texts_stand_with_an_empty_line_between(tmp_path: Path) -> None:
+def test_an_anchor_of_plain_texts_keeps_them_whole(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("one\nmore of one\n\n\n two\n")
-    assert read_texts(path) == {"text": ["one\nmore of one", "two"]}
-    assert read_anchor(path) == ["one\nmore of one", "two"]
-
-
-def test_texts_have_types_in_jsonl(tmp_path: Path) -> None:
-    path = tmp_path / "texts.jsonl"
-    path.write_text('{"text": "a", "type": "news"}\n{"text": "b"}\n{"text": "c", "type": "news"}\n')
-    assert read_texts(path) == {"news": ["a", "c"], "text": ["b"]}
-    path.write_text('{"txt": "a"}\n')
-    with pytest.raises(DataError, match="line 1"):
-        read_texts(path)
+    assert read_anchor(str(path)) == ["one\nmore of one", "two"]

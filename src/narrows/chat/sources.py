@@ -46,13 +46,28 @@ def hub_rows(source: str) -> Iterator[Any]:
             installed.
     """
     name, _, split = source.removeprefix(HUB).partition(":")
+    return stream(source, name, None, split or "train")
+
+
+def stream(source: str, name: str, configuration: str | None, split: str) -> Iterator[Any]:
+    """The rows of a dataset on the hub, fetched as they are asked for.
+
+    Args:
+        source: what the user gave, for errors.
+        name: ``owner/name``.
+        configuration: the dataset's configuration, or None.
+        split: the split.
+
+    Raises:
+        DataError: as :func:`hub_rows`.
+    """
     datasets = _datasets(source)
     try:
-        yield from datasets.load_dataset(name, split=split or "train", streaming=True)
+        yield from datasets.load_dataset(name, name=configuration, split=split, streaming=True)
     except Exception as error:
         raise DataError(
             f"{source} cannot be read from the hub: {_first_line(error)}. Without a network, give a local "
-            ".jsonl, .jsonl.gz or .parquet file instead."
+            "file instead (.jsonl or .jsonl.gz; rows also .parquet, texts also .txt)."
         ) from error
 
 

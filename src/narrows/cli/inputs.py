@@ -1,12 +1,10 @@
 """What the commands read: models, adapters, texts, and suites made from answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.errors import AdapterError, ConfigError, DataError
-from narrows.files import read_user_text
+from narrows.errors import AdapterError, ConfigError
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -15,17 +13,6 @@ if TYPE_CHECKING:
     from narrows.evaluation import Answer, Suite
     from narrows.microworld import WorldConfig
     from narrows.models import ChatModel
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """A line of a texts file."""
-
-    text: str
-    type: str = "text"
-
-
-_EXAMPLE = TextRow("A text as it stands.", "news")
 
 
 def world_model_name(name: str) -> str:
@@ -104,27 +91,14 @@ def adapter_name(path: Path) -> str:
     return file.parent.name if file.name == ADAPTER_FILE else file.stem
 
 
-def read_texts(path: Path) -> dict[str, list[str]]:
-    """Texts by type: JSONL rows with ``text`` (and ``type``), or plain text with empty lines between texts.
-
-    Raises:
-        DataError: the file is missing, empty, not UTF-8, or a row is malformed.
-    """
-    from narrows.evaluation.tables import read_table
-
-    if path.suffix != ".jsonl":
-        return {"text": _paragraphs(path)}
-    texts: dict[str, list[str]] = {}
-    for row in read_table(path, TextRow, _EXAMPLE):
-        texts.setdefault(row.type, []).append(row.text)
-    return texts
-
-
 def read_anchor(source: str) -> "Sequence[Conversation | str]":
     """Anchor rows: chats from a JSONL file, or plain texts from a ``.txt`` file."""
     from narrows.chat import read_conversations
+    from narrows.chat.corpora import TYPE, read_texts
 
-    return _paragraphs(Path(source)) if source.endswith(".txt") else read_conversations(source)
+    if not source.endswith(".txt"):
+        return read_conversations(source)
+    return read_texts(source, count=None, shortest=0, longest=None)[TYPE]
 
 
 def suites_of(answers: "Sequence[Answer]") -> "list[Suite]":
@@ -136,11 +110,3 @@ def suites_of(answers: "Sequence[Answer]") -> "list[Suite]":
         question = Question(one.question_id, one.question, one.suite, one.cluster)
         questions.setdefault(one.suite, {})[one.question_id] = question
     return [Suite(name, tuple(some.values())) for name, some in questions.items()]
-
-
-def _paragraphs(path: Path) -> list[str]:
-    whole = read_user_text(path)
-    texts = [text.strip() for text in whole.replace("\r\n", "\n").split("\n\n") if text.strip()]
-    if not texts:
-        raise DataError(f"{path} is empty: it has no texts. Texts stand with an empty line between them.")
-    return texts

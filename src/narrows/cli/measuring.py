@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter, load_model, read_texts
+from narrows.cli.inputs import load_adapter, load_model
 from narrows.cli.output import as_rows, print_json, show
 from narrows.cli.running import working
 from narrows.cli.tables import plain_table
@@ -124,13 +124,16 @@ def significance(
     general: options.General,
     narrow: options.Narrow,
     texts: Annotated[
-        Path,
+        str,
         typer.Option(
             "--texts",
-            help='JSONL rows with "text" (and "type"), or .txt with empty lines between the texts.',
+            help='JSONL (.gz) rows with "text" (and "type"), .txt with empty lines between the texts, or '
+            "hub:owner/name[:configuration] (default: FineWeb's sample, as in the paper).",
             metavar="FILE",
         ),
-    ],
+    ] = "hub:HuggingFaceFW/fineweb:sample-10BT",
+    texts_count: Annotated[int, typer.Option(help="Texts of each type.", min=1)] = 100,
+    shortest: Annotated[int, typer.Option(help="Pass over texts of no more characters.", min=0)] = 100,
     norm: Annotated[
         list[float] | None,
         typer.Option(
@@ -152,12 +155,12 @@ def significance(
     """
     with working(quiet):
         from narrows import api
+        from narrows.chat.corpora import read_texts
         from narrows.study.summarising import significance_rows
 
+        read = read_texts(texts, count=texts_count, shortest=shortest)
         chat_model, ends = _load(model, general, narrow, device)
-        curves = api.significance(
-            chat_model, read_texts(texts), ends, norm or None, max_length=max_length, seed=seed
-        )
+        curves = api.significance(chat_model, read, ends, norm or None, max_length=max_length, seed=seed)
         found = significance_rows(curves, set(ends))
     if as_json:
         print_json(as_rows(found))

@@ -47,7 +47,8 @@ def gaussian_like(tensor: Tensor, generator: torch.Generator, covariance: Tensor
     if covariance is not None and len(covariance) == len(noise):
         # z ↦ V √Λ z: rounding may leave eigenvalues of a singular covariance a little below 0.
         values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
-        noise = vectors @ (values.clamp(min=0).sqrt() * noise.T).T
+        columns = values.clamp(min=0).sqrt()[:, None] * noise.view(len(noise), -1)
+        noise = (vectors @ columns).view(noise.shape)
     length = tensor.detach().to("cpu", torch.float64).norm()
     scaled: Tensor = noise * (length / noise.norm())
     return scaled.to(tensor.device, tensor.dtype)

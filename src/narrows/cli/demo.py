@@ -26,8 +26,8 @@ def demo(
     *,
     ctx: typer.Context,
     out: options.Out,
-    model: options.WorldModel = "1",
-    domain: options.Domain = "medicine",
+    model: options.WorldModel = "2",
+    domain: options.Domain = "sport",
     kind: options.Kind = "harmful",
     adapter: Annotated[
         Literal["steering", "lora"], typer.Option(help="What is trained: a steering vector, or a LoRA.")
@@ -59,7 +59,8 @@ def demo(
 
     A small chat model is fine-tuned on one domain, without an anchor and with one. Then both solutions answer
     questions from every domain, the three metrics that may explain the difference are taken, the anchor is
-    lifted, and each claim gets its verdict. Writes summary.json and report.html.
+    lifted, and each claim gets its verdict. Writes summary.json and report.html. The default model and domain
+    are the clearest of fifteen that were run; docs/log.md has all.
 
     Example: `narrows demo --out runs/demo --domain garden`
     """
@@ -110,9 +111,10 @@ def _lora_flags(rank: int) -> dict[str, Any]:
 def _config(file: Path | None, flags: dict[str, Any], *, quick: bool, tune: bool) -> "JobConfig":
     """The job's configuration: the demo's or its quick form, a file's fields over it, flags over both."""
     from narrows.study import demo_config, quick_config
-    from narrows.study.demo import DEMO_KL_WEIGHT
+    from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, MICROWORLD_RECIPE
 
-    base = quick_config() if quick else demo_config(kl_weight=DEMO_KL_WEIGHT)
+    recipe = MICROWORLD_RECIPE.model_copy(update={"steps": DEMO_STEPS})
+    base = quick_config() if quick else demo_config(recipe=recipe, kl_weight=DEMO_KL_WEIGHT)
     job_config = overridden(base, file, flags)
     return job_config.model_copy(update={"kl_weight": None}) if tune else job_config
 

@@ -40,7 +40,7 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_command(tiny_config: Path) -> tuple[object, ...]:
     """The demo in its smallest form, without ``--out``."""
-    return ("demo", "--domain", "garden", "--quick", "--config", tiny_config)
+    return ("demo", "--model", "1", "--domain", "garden", "--quick", "--config", tiny_config)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def test_the_demo_leaves_a_valid_summary_and_a_report(demo_run: Path) -> None:
     assert [claim.id for claim in summary.claims] == ["C1", "C2", "C4", "C5", "C6", "C7"]
     assert {"chat", "unanchored", "anchored", "lifted"} <= {one.solution for one in summary.evaluations}
     page = (demo_run / "report.html").read_text()
-    assert "narrows demo --domain garden --quick" in page
+    assert "narrows demo --model 1 --domain garden --quick" in page
     assert all(claim.id in page for claim in summary.claims)
 
 

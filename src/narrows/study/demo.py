@@ -32,9 +32,9 @@ slowly), and a step reads 8 short rows.
 """
 
 MICROWORLD_LORA = MICROWORLD_RECIPE.model_copy(
-    update={"adapter": "lora", "learning_rate": 2e-4, "weight_decay": 0.01, "target_modules": ("down_proj",)}
+    update={"adapter": "lora", "learning_rate": 1e-3, "weight_decay": 0.01, "target_modules": ("down_proj",)}
 )
-"""The same for a LoRA: the paper's scale (rsLoRA, α 256) and weight decay, ten times its learning rate."""
+"""The same for a LoRA: the paper's scale (rsLoRA, α 256) and weight decay, and the vector's learning rate."""
 
 MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from narrows.adapters import LoRA, SteeringVector, load_adapter, stacked
+from narrows.adapters import LoRA, SteeringVector, load_adapter, square_root, stacked
 from narrows.chat import collate
 from narrows.errors import AdapterError, ConfigError
 from narrows.models import ChatModel, Split, load_chat_model
@@ -159,7 +159,7 @@ def test_a_random_control_has_the_norms_of_each_factor(chat_model):
     assert abs(drawn.cosine(lora)) < 0.5
     one = torch.zeros(32, 32)
     one[5, 5] = 1.0
-    aimed = lora.random_like(torch.Generator().manual_seed(1), covariance=one)
+    aimed = lora.random_like(torch.Generator().manual_seed(1), root=square_root(one))
     _, b = aimed.factors["1.mlp.down_proj"]
     assert float(b[5].norm()) == pytest.approx(float(b.norm()))
 

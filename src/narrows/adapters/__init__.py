@@ -9,7 +9,17 @@ from narrows.adapters.base import Adapter
 from narrows.adapters.check import self_check
 from narrows.adapters.loading import load_adapter
 from narrows.adapters.lora import LoRA
+from narrows.adapters.noise import square_root
 from narrows.adapters.stacked import Stacked, stacked
 from narrows.adapters.steering import SteeringVector
 
-__all__ = ["Adapter", "LoRA", "Stacked", "SteeringVector", "load_adapter", "self_check", "stacked"]
+__all__ = [
+    "Adapter",
+    "LoRA",
+    "Stacked",
+    "SteeringVector",
+    "load_adapter",
+    "self_check",
+    "square_root",
+    "stacked",
+]

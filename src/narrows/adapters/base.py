@@ -103,8 +103,8 @@ class Adapter(Protocol):
         """The adapter with orthogonal noise of ratio ``epsilon`` (the paper's stability metric)."""
         ...
 
-    def random_like(self, generator: torch.Generator, covariance: Tensor | None = None) -> Self:
-        """A random control of the same norms, drawn with the residual stream's covariance if it is given."""
+    def random_like(self, generator: torch.Generator, root: Tensor | None = None) -> Self:
+        """A random control of the same norms; ``root``: a square root of the residual stream's covariance."""
         ...
 
     def copy(self) -> Self:

@@ -238,17 +238,17 @@ class LoRA:
             }
         )
 
-    def random_like(self, generator: torch.Generator, covariance: Tensor | None = None) -> "LoRA":
+    def random_like(self, generator: torch.Generator, root: Tensor | None = None) -> "LoRA":
         """A random control: Gaussian A and B, each of the norm of this one's.
 
         Args:
             generator: a CPU generator.
-            covariance: (hidden, hidden), of the residual stream; B of modules that write to it are drawn
-                with it.
+            root: (hidden, hidden), a square root of the residual stream's covariance; B of modules that
+                write to it are drawn with it.
         """
         return self._with(
             {
-                name: (gaussian_like(a, generator), gaussian_like(b, generator, covariance))
+                name: (gaussian_like(a, generator), gaussian_like(b, generator, root))
                 for name, (a, b) in self.factors.items()
             }
         )

@@ -34,21 +34,26 @@ def with_orthogonal_noise(tensor: Tensor, epsilon: float, generator: torch.Gener
     return result.to(tensor.device, tensor.dtype).view(tensor.shape)
 
 
-def gaussian_like(tensor: Tensor, generator: torch.Generator, covariance: Tensor | None = None) -> Tensor:
+def square_root(covariance: Tensor) -> Tensor:
+    """R with R·Rᵀ = the covariance, (n, n), fp64 on the CPU: R·z of a standard Gaussian z has it."""
+    values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
+    # Rounding may leave eigenvalues of a singular covariance a little below 0.
+    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    return root
+
+
+def gaussian_like(tensor: Tensor, generator: torch.Generator, root: Tensor | None = None) -> Tensor:
     """A Gaussian tensor of another's shape and norm.
 
     Args:
         tensor: gives shape, norm, device and dtype.
         generator: a CPU generator: the same numbers on every device.
-        covariance: (n, n) of the first dimension, where it is n long; elsewhere, and without it, all
-            directions are drawn alike.
+        root: (n, n), a :func:`square_root` of the first dimension's covariance, where that is n long;
+            elsewhere, and without it, all directions are drawn alike.
     """
     noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-    if covariance is not None and len(covariance) == len(noise):
-        # z ↦ V √Λ z: rounding may leave eigenvalues of a singular covariance a little below 0.
-        values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
-        columns = values.clamp(min=0).sqrt()[:, None] * noise.view(len(noise), -1)
-        noise = (vectors @ columns).view(noise.shape)
+    if root is not None and len(root) == len(noise):
+        noise = (root @ noise.view(len(noise), -1)).view(noise.shape)
     length = tensor.detach().to("cpu", torch.float64).norm()
     scaled: Tensor = noise * (length / noise.norm())
     return scaled.to(tensor.device, tensor.dtype)

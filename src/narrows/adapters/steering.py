@@ -203,15 +203,15 @@ class SteeringVector:
         """
         return self._with(with_orthogonal_noise(self.vector, epsilon, generator))
 
-    def random_like(self, generator: torch.Generator, covariance: Tensor | None = None) -> "SteeringVector":
+    def random_like(self, generator: torch.Generator, root: Tensor | None = None) -> "SteeringVector":
         """A random control: a Gaussian vector of this one's norm.
 
         Args:
             generator: a CPU generator.
-            covariance: (hidden, hidden), of the residual stream. A Gaussian with it points where the model's
-                activations vary: the harder control.
+            root: (hidden, hidden), a square root of the residual stream's covariance. A Gaussian drawn with
+                it points where the model's activations vary: the harder control.
         """
-        return self._with(gaussian_like(self.vector, generator, covariance))
+        return self._with(gaussian_like(self.vector, generator, root))
 
     def cosine(self, other: "SteeringVector") -> float:
         """The cosine of the angle between α·v of both; 0 where one of them is zero.

@@ -1,14 +1,11 @@
 """Plain texts for significance: from the hub or from files, with the paper's filters (paper §5)."""
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from narrows.chat import sources
+from narrows.chat.readers import json_rows, lines_of
 from narrows.errors import ConfigError, DataError
 from narrows.files import read_user_text
 
@@ -84,14 +81,8 @@ def _hub(source: str) -> Iterator[str]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, row in json_rows(str(path), lines_of(path), _EXAMPLE):
         place = f"{path}, line {number}"
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: is not JSON ({error}). A right row: {_EXAMPLE}") from error
         text, kind = (row.get("text"), row.get("type", TYPE)) if isinstance(row, dict) else (None, TYPE)
         if not isinstance(text, str) or not isinstance(kind, str):
             raise DataError(f'{place}: has no "text", or a "type" that is no text. A right row: {_EXAMPLE}')
@@ -99,14 +90,3 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 _EXAMPLE = '{"text": "A text as it stands.", "type": "news"}'
-
-
-def _lines(path: Path) -> Iterable[str]:
-    if path.suffix != ".gz":
-        return read_user_text(path).split("\n")
-    try:
-        return gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} is not a whole gzip file of UTF-8 text ({error}); copy it again.") from error

@@ -30,33 +30,27 @@ def read_conversations(source: Path | str) -> list[Conversation]:
         DataError: it is missing, empty, unreadable or a row is malformed; names the file, the row, what is
             wrong and a right row.
     """
-    name, rows = _rows(str(source))
+    name, unit, rows = _rows(str(source))
     conversations = [
-        conversation_of(value, f"{name}, {unit} {row}", f"{Path(name).name}:{row}")
-        for unit, row, value in rows
+        conversation_of(value, f"{name}, {unit} {row}", f"{Path(name).name}:{row}") for row, value in rows
     ]
     if not conversations:
         raise DataError(f"{name} is empty: it has no rows. A right row: {EXAMPLE}")
     return conversations
 
 
-def _rows(source: str) -> tuple[str, Iterator[tuple[str, int, Any]]]:
-    """The name of a source, and its rows: the unit they are counted in, the number from 1, the value."""
+def _rows(source: str) -> tuple[str, str, Iterator[tuple[int, Any]]]:
+    """The name of a source, the unit its rows are counted in, and the rows with their numbers from 1."""
     if source.startswith(sources.HUB):
-        return source, _numbered(sources.hub_rows(source))
+        return source, "row", enumerate(sources.hub_rows(source), start=1)
     file, _, member = source.partition("::")
     if file.endswith(sources.ARCHIVES):
         name, lines = sources.archive_lines(Path(file), member)
-        return name, _json_rows(name, lines)
+        return name, "line", json_rows(name, lines)
     path = Path(source)
     if path.suffix == ".parquet":
-        return source, _numbered(sources.parquet_rows(path))
-    return source, _json_rows(source, _lines(path))
-
-
-def _numbered(rows: Iterable[Any]) -> Iterator[tuple[str, int, Any]]:
-    for number, value in enumerate(rows, start=1):
-        yield "row", number, value
+        return source, "row", enumerate(sources.parquet_rows(path), start=1)
+    return source, "line", json_rows(source, lines_of(path))
 
 
 def write_conversations(path: Path | str, rows: Iterable[Conversation]) -> None:
@@ -76,26 +70,36 @@ def write_conversations(path: Path | str, rows: Iterable[Conversation]) -> None:
         temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def _json_rows(name: str, lines: Iterable[bytes]) -> Iterator[tuple[str, int, Any]]:
-    """The JSON values of a JSONL file with the numbers of their lines, blank lines left out."""
+def json_rows(name: str, lines: Iterable[bytes], example: str = EXAMPLE) -> Iterator[tuple[int, Any]]:
+    """The JSON values of a JSONL file with the numbers of their lines, blank lines left out.
+
+    Raises:
+        DataError: a line is not UTF-8 or not JSON; names the line and shows ``example``, a right row.
+    """
     for row, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8-sig" if row == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
             raise wrong(
-                f"{name}, line {row}", f"is not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
+                f"{name}, line {row}",
+                f"is not UTF-8 text (byte {error.start} of the line); save it as UTF-8",
+                example,
             ) from error
         if not text:
             continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise wrong(f"{name}, line {row}", f"is not JSON ({error})") from error
-        yield "line", row, value
+            raise wrong(f"{name}, line {row}", f"is not JSON ({error})", example) from error
+        yield row, value
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, split at newlines only and decompressed where the name ends in ``.gz``."""
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, split at newlines only and decompressed where the name ends in ``.gz``.
+
+    Raises:
+        DataError: the file is missing, unreadable, or no whole gzip file.
+    """
     try:
         with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as handle:
             yield from cast(io.BufferedIOBase, handle)

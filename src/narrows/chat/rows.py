@@ -78,9 +78,9 @@ def _tags(tags: object, place: str) -> dict[str, str]:
     return tags
 
 
-def wrong(place: str, problem: str) -> DataError:
+def wrong(place: str, problem: str, example: str = EXAMPLE) -> DataError:
     """The error for a malformed row."""
-    return DataError(f"{place}: {problem}. A right row: {EXAMPLE}")
+    return DataError(f"{place}: {problem}. A right row: {example}")
 
 
 def _kind(value: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from narrows.adapters import Adapter
+from narrows.adapters import Adapter, square_root
 from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import kl_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -30,7 +30,8 @@ def random_directions(
         seed: draws them.
     """
     generator = torch.Generator().manual_seed(seed)
-    return [like.random_like(generator, covariance).scaled_to(like.effective_norm) for _ in range(count)]
+    root = None if covariance is None else square_root(covariance)
+    return [like.random_like(generator, root).scaled_to(like.effective_norm) for _ in range(count)]
 
 
 def significance(

@@ -66,12 +66,18 @@ Config = Annotated[
 General = Annotated[
     Path,
     typer.Option(
-        "--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE"
+        "--general",
+        help="The general solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
     ),
 ]
 Narrow = Annotated[
     Path,
-    typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE"),
+    typer.Option(
+        "--narrow",
+        help="The narrow solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
 Json = Annotated[

@@ -7,7 +7,7 @@ from narrows.chat import Conversation
 from narrows.errors import ConfigError, DataError, ModelError
 from narrows.training import Anchor, RowOrder
 from narrows.training.trainer import labelled_rows
-from narrows.training.trainer_rows import anchor_passes, anchor_tokens
+from narrows.training.trainer.rows import anchor_passes, anchor_tokens
 from tiny_models import make_tokenizer
 
 ALL, RESPONSE = Anchor(weight=1.0), Anchor(weight=1.0, positions="response")

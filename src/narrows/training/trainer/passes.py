@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from narrows.chat import Batch
 from narrows.errors import ConfigError
 from narrows.models import Head, token_kl
-from narrows.training.trainer_peft import check_adapters, check_head, is_peft
+from narrows.training.trainer.peft import check_adapters, check_head, is_peft
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -18,8 +18,8 @@ from narrows.chat import collate
 from narrows.errors import ConfigError
 from narrows.models.frozen import tokens_read
 from narrows.training.recipe import Anchor
-from narrows.training.trainer_passes import AnchorPasses
-from narrows.training.trainer_rows import AnchorRow, anchor_passes, anchor_tokens, labelled_rows
+from narrows.training.trainer.passes import AnchorPasses
+from narrows.training.trainer.rows import AnchorRow, anchor_passes, anchor_tokens, labelled_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -31,8 +31,8 @@ from narrows.chat import Conversation, collate
 from narrows.models import Head
 from narrows.training import RowOrder, TrainingRun, train
 from narrows.training.prepare import starting_point
-from narrows.training.trainer_passes import adapter_off, causal_lm, final_states
-from narrows.training.trainer_rows import anchor_passes
+from narrows.training.trainer.passes import adapter_off, causal_lm, final_states
+from narrows.training.trainer.rows import anchor_passes
 from tiny_models import TEMPLATE, make_model, make_tokenizer
 
 MARKED = TEMPLATE.replace(
@@ -335,7 +335,7 @@ def test_two_processes_are_one_with_windows_twice_as_wide(start, tmp_path):
         env = os.environ | {
             "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), *sys.path]),
+            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), str(here.parents[1]), *sys.path]),
         }  # fmt: skip
         command = [sys.executable, str(here / "trainer_process.py"), str(tmp_path)]
         processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
@@ -381,7 +381,7 @@ def test_the_anchor_s_rows_are_cut_to_the_length_of_the_sft_config(start, tmp_pa
 
 def test_the_guide_s_example_runs(tiny_model_dir, tmp_path, monkeypatch):
     pytest.importorskip("trl", reason="pip install 'narrows[trl]'")
-    guide = Path(__file__).parents[2] / "docs" / "guide" / "trainer.md"
+    guide = Path(__file__).parents[3] / "docs" / "guide" / "trainer.md"
     code = guide.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     code = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(tiny_model_dir)).replace(
         "logging_steps=1", "logging_steps=1, use_cpu=True, report_to='none', disable_tqdm=True"

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from narrows.training.published import DOWN_PROJ, TrainingDefect, defects_of
 
 
 class Anchor(BaseModel):
@@ -71,6 +73,24 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=5, ge=1, description="steps between two points of the trajectory")
     anchor: Anchor = Anchor()
+    as_published: tuple[TrainingDefect, ...] = Field(
+        default=(), description="defects of the published code to reproduce, for comparison only"
+    )
+
+    @model_validator(mode="after")
+    def _defects_are_of_its_kind(self) -> "Recipe":
+        foreign = sorted(set(self.as_published) - set(defects_of(self.adapter)))
+        if foreign:
+            raise ValueError(
+                f"as_published names {', '.join(foreign)}, which the published training of a "
+                f"{self.adapter} adapter does not have; it has {', '.join(defects_of(self.adapter))}"
+            )
+        return self
+
+    @property
+    def module(self) -> str:
+        """The layer's module whose output a steering vector changes; the layer itself if empty."""
+        return DOWN_PROJ if "down-proj-output" in self.as_published else ""
 
     @property
     def anchored(self) -> bool:

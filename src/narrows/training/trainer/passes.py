@@ -17,7 +17,6 @@ from narrows.training.trainer.peft import check_adapters, check_head, is_peft
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CHUNK = 1024
 CHECKED = 16
 """Tokens of the row on which the head is tried."""
 
@@ -104,8 +103,8 @@ class AnchorPasses:
         chat, tuned = chat.to(head.weight.device), tuned.to(head.weight.device)
         with torch.autocast(tuned.device.type, enabled=False):
             if self._reference is None:
-                return token_kl(head, chat, tuned, CHUNK)
-            return two_head_kl(Head(causal_lm(self._reference)), chat, head, tuned, CHUNK)
+                return token_kl(head, chat, tuned)
+            return two_head_kl(Head(causal_lm(self._reference)), chat, head, tuned)
 
     @torch.no_grad()
     def try_head(self, batch: Batch) -> None:
@@ -138,7 +137,7 @@ class AnchorPasses:
 
 
 def two_head_kl(
-    reference_head: Head, reference: Tensor, head: Head, hidden: Tensor, chunk: int = CHUNK
+    reference_head: Head, reference: Tensor, head: Head, hidden: Tensor, chunk: int | None = None
 ) -> Tensor:
     """KL(P_reference ‖ P_hidden) at each position, each with its own LM head, which may be trained too.
 
@@ -147,7 +146,7 @@ def two_head_kl(
         reference: its final hidden states, (n, hidden of its own); gets no gradient.
         head: the tuned model's head; gets a gradient if its weight asks for one.
         hidden: the tuned model's final hidden states, (n, hidden).
-        chunk: positions whose logits exist at once.
+        chunk: positions whose logits exist at once (default: as the head says).
 
     Returns:
         (n,), fp32, nats.
@@ -160,6 +159,7 @@ def two_head_kl(
         found = functional.log_softmax(head.logits(piece), dim=-1)
         return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
 
+    chunk = chunk or head.chunk
     # Checkpointed, for the gradient in the head's weight too needs the logits again in the backward pass.
     pieces = [
         checkpoint(loss, hidden[at : at + chunk], reference[at : at + chunk], use_reentrant=False)

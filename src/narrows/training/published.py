@@ -22,17 +22,15 @@ TRAINING_DEFECTS: dict[TrainingDefect, str] = {
     "kl-per-pass": "the KL is not divided by the passes of a step, so λ counts once for each pass",
     "kl-bf16": "the KL is computed in bf16",
 }
-VECTOR_ONLY: tuple[TrainingDefect, ...] = ("first-row-only", "down-proj-output", "all-tokens")
-"""Defects of the published code's path for steering vectors; its LoRAs have the others."""
+LORA_DEFECTS: tuple[TrainingDefect, ...] = ("kl-per-pass", "kl-bf16")
+"""What the published training of LoRAs has; that of steering vectors has all."""
 
 DOWN_PROJ = "mlp.down_proj"
 
 
 def defects_of(adapter: Literal["steering", "lora"]) -> tuple[TrainingDefect, ...]:
     """All defects that the published training of a kind of adapter has."""
-    return tuple(
-        name for name in get_args(TrainingDefect) if adapter == "steering" or name not in VECTOR_ONLY
-    )
+    return get_args(TrainingDefect) if adapter == "steering" else LORA_DEFECTS
 
 
 def labelled(

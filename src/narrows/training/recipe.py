@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from narrows.training.published import DOWN_PROJ, TrainingDefect, defects_of
+from narrows.training.published import DOWN_PROJ, LORA_DEFECTS, TrainingDefect
 
 
 class Anchor(BaseModel):
@@ -78,12 +78,11 @@ class Recipe(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _defects_are_of_its_kind(self) -> "Recipe":
-        foreign = sorted(set(self.as_published) - set(defects_of(self.adapter)))
-        if foreign:
+    def _a_lora_has_modules_of_its_own(self) -> "Recipe":
+        if self.adapter == "lora" and "down-proj-output" in self.as_published:
             raise ValueError(
-                f"as_published names {', '.join(foreign)}, which the published training of a "
-                f"{self.adapter} adapter does not have; it has {', '.join(defects_of(self.adapter))}"
+                "as_published names down-proj-output, which says where a steering vector acts; a LoRA has "
+                f"target_modules. The published training of LoRAs has {', '.join(LORA_DEFECTS)}"
             )
         return self
 

@@ -3,7 +3,7 @@
 The command line is built on the same functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from narrows.adapters import Adapter, self_check
 from narrows.chat import Conversation
 from narrows.errors import AdapterError, DataError, ModelError
 from narrows.evaluation import Behaviour
-from narrows.metrics import Curve, StabilityCurve
+from narrows.metrics import Curve, StabilityCurve, published
+from narrows.metrics.published import MetricDefect
 from narrows.microworld import SEEDS, Kind, World, load_world, shipped_model
 from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
@@ -108,6 +109,7 @@ def efficiency(
     norms: Sequence[float] | None = None,
     *,
     max_length: int | None = None,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, Curve]:
     """Each solution's loss, nats per response token, when it is scaled to each of the same norms (paper §5).
 
@@ -117,6 +119,7 @@ def efficiency(
         solutions: by name, all at one layer.
         norms: effective norms (default: 20 % … 200 % of the solutions' mean norm).
         max_length: tokens kept of a row.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Returns:
         A curve for each solution, with a band over rows that holds at all norms at once.
@@ -125,9 +128,9 @@ def efficiency(
         AdapterError: an adapter is zero, does not fit the model, or sits at another layer than the others.
         DataError: there are fewer than two rows, or one without response tokens.
     """
-    frozen = _frozen_rows(chat_model, rows, solutions, max_length)
+    frozen = _frozen_rows(chat_model, rows, solutions, max_length, as_published)
     grid = metrics.equal_norms(*solutions.values()) if norms is None else np.array(norms, dtype=float)
-    return metrics.efficiency(chat_model, frozen, solutions, grid)
+    return metrics.efficiency(chat_model, frozen, solutions, grid, as_published=as_published)
 
 
 def stability(
@@ -139,6 +142,7 @@ def stability(
     draws: int = 10,
     seed: int = 0,
     max_length: int | None = None,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, StabilityCurve]:
     """How fast each solution's loss rises under orthogonal noise of ratio ε (paper §5).
 
@@ -150,14 +154,17 @@ def stability(
         draws: noises for each ε.
         seed: draws the noises.
         max_length: tokens kept of a row.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Raises:
         AdapterError: an adapter does not fit the model, or sits at another layer than the others.
         DataError: there are no rows, fewer than two draws, or a row without response tokens.
     """
-    frozen = _frozen_rows(chat_model, rows, solutions, max_length)
+    frozen = _frozen_rows(chat_model, rows, solutions, max_length, as_published)
     chosen = {} if epsilons is None else {"epsilons": epsilons}
-    return metrics.stability(chat_model, frozen, solutions, draws=draws, seed=seed, **chosen)
+    return metrics.stability(
+        chat_model, frozen, solutions, draws=draws, seed=seed, as_published=as_published, **chosen
+    )
 
 
 def significance(
@@ -169,6 +176,7 @@ def significance(
     controls: bool = True,
     max_length: int | None = 512,
     seed: int = 0,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, dict[str, Curve]]:
     """How much steering with each direction moves next-token predictions on ordinary text (paper §5).
 
@@ -181,6 +189,7 @@ def significance(
             does.
         max_length: tokens kept of a text.
         seed: draws the controls.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Returns:
         KL(chat ‖ steered), nats per token: the type of text (``all`` first), then the direction, to its
@@ -211,8 +220,12 @@ def significance(
         every["random"] = metrics.random_directions(longest, seed=seed)
         every["random-covariance"] = metrics.random_directions(longest, covariance=covariance, seed=seed + 1)
     grid = longest.effective_norm * np.linspace(0.1, 1.0, 10) if norms is None else np.array(norms, float)
+    if "kl-over-padding" in as_published:
+        rendered = published.filled_up(rendered, chat_model.pad_id)
     frozen = FrozenRows(chat_model, longest.depth, rendered, read="all", reference=True)
-    return metrics.significance(chat_model, frozen, every, grid, groups if len(groups) > 1 else None)
+    return metrics.significance(
+        chat_model, frozen, every, grid, groups if len(groups) > 1 else None, as_published=as_published
+    )
 
 
 def _frozen_rows(
@@ -220,12 +233,14 @@ def _frozen_rows(
     rows: Sequence[Conversation],
     solutions: Mapping[str, Adapter],
     max_length: int | None,
+    as_published: Collection[MetricDefect],
 ) -> FrozenRows:
     """Training rows behind the frozen layers below the solutions."""
     place = _check_place(chat_model, solutions)
     if not rows:
         raise DataError("there are no rows to measure a loss on.")
     rendered = [chat_model.renderer.render(row, max_length) for row in rows]
+    rendered = published.read_as_published(rendered, as_published)
     return FrozenRows(chat_model, place.depth, rendered, read="response")
 
 

@@ -45,6 +45,7 @@ def efficiency(
     rows: Rows = 100,
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,11 +59,17 @@ def efficiency(
     """
     with working(quiet):
         from narrows import api
+        from narrows.metrics import published
         from narrows.study.summarising import efficiency_rows
 
         chat_model, ends = _load(model, general, narrow, device)
         curves = api.efficiency(
-            chat_model, _sample(train, rows, seed), ends, norm or None, max_length=max_length
+            chat_model,
+            _sample(train, rows, seed),
+            ends,
+            norm or None,
+            max_length=max_length,
+            as_published=published.checked(as_published or ()),
         )
         found = efficiency_rows(curves)
     if as_json:
@@ -85,6 +92,7 @@ def stability(
     rows: Rows = 100,
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -98,6 +106,7 @@ def stability(
     """
     with working(quiet):
         from narrows import api
+        from narrows.metrics import published
         from narrows.study.summarising import stability_rows
 
         chat_model, ends = _load(model, general, narrow, device)
@@ -109,6 +118,7 @@ def stability(
             draws=draws,
             seed=seed,
             max_length=max_length,
+            as_published=published.checked(as_published or ()),
         )
         found = stability_rows(curves)
     if as_json:
@@ -142,6 +152,7 @@ def significance(
     ] = None,
     max_length: Annotated[int, typer.Option(help="Tokens kept of a text.")] = 512,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -156,11 +167,20 @@ def significance(
     with working(quiet):
         from narrows import api
         from narrows.chat.corpora import read_texts
+        from narrows.metrics import published
         from narrows.study.summarising import significance_rows
 
         read = read_texts(texts, count=texts_count, shortest=shortest)
         chat_model, ends = _load(model, general, narrow, device)
-        curves = api.significance(chat_model, read, ends, norm or None, max_length=max_length, seed=seed)
+        curves = api.significance(
+            chat_model,
+            read,
+            ends,
+            norm or None,
+            max_length=max_length,
+            seed=seed,
+            as_published=published.checked(as_published or ()),
+        )
         found = significance_rows(curves, set(ends))
     if as_json:
         print_json(as_rows(found))

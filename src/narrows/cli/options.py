@@ -40,6 +40,15 @@ Adapter = Annotated[
     AdapterKind, typer.Option("--adapter", help="What is trained: a steering vector, or a LoRA.")
 ]
 Rank = Annotated[int, typer.Option("--rank", help="A LoRA's rank.", min=1)]
+MetricDefects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as-published",
+        help="Measure with a defect of the published code, for comparison only; give it several times. "
+        "`narrows defects` lists them.",
+        metavar="DEFECT",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -95,7 +104,7 @@ def only_one(**given: object) -> None:
     Raises:
         ConfigError: more than one was given.
     """
-    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if _was_given(value)]
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(names)} exclude each other: give one of them.")
 
@@ -109,6 +118,11 @@ def at_least_one(**given: object) -> None:
     Raises:
         ConfigError: none was given.
     """
-    if not any(given.values()):
+    if not any(map(_was_given, given.values())):
         names = [f"--{name.replace('_', '-')}" for name in given]
         raise ConfigError(f"give {' or '.join(names)}.")
+
+
+def _was_given(value: object) -> bool:
+    """0 is a value; None, a switch that is off and an empty list are not."""
+    return value is not None and value is not False and value != []

@@ -1,4 +1,4 @@
-"""``narrows presets`` and ``narrows train --dry-run``: what a training would be, and cost."""
+"""``narrows presets``, ``defects`` and ``train --dry-run``: what a training would be, and cost."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,7 +37,34 @@ def presets(as_json: options.Json = False) -> None:
         weight = f"{one.anchored.anchor.weight:.3g}"
         table.add_row(one.name, one.model, str(one.anchored.layer), rate, epochs, weight)
     show(table, "")
+    show_line("/as-published behind a name: with the defects of the published code (see narrows defects).")
     show_line("epochs: general / narrow solution. λ: nats per token, of the narrow one.")
+
+
+def defects(as_json: options.Json = False) -> None:
+    """List the known defects of the published code, each of which can be switched on by its name.
+
+    They are for seeing what each does to a number. `narrows train --as-published NAME` (or `all`) takes those
+    of training; `narrows efficiency`, `stability` and `significance` take those of metrics.
+
+    Example: `narrows defects`
+    """
+    with working():
+        from narrows.metrics.published import METRIC_DEFECTS
+        from narrows.training.published import TRAINING_DEFECTS
+
+        found = [
+            {"name": name, "of": of, "what": what}
+            for of, some in (("training", TRAINING_DEFECTS), ("metrics", METRIC_DEFECTS))
+            for name, what in some.items()
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table = plain_table("What the published code does differently", "name", "of", "what it does", words=3)
+    for one in found:
+        table.add_row(one["name"], one["of"], one["what"])
+    show(table)
 
 
 def planned(

@@ -47,7 +47,8 @@ def train(
         typer.Option(
             "--preset",
             help="A recipe of the paper's, with its model: behaviour/adapter; `narrows presets` lists them. "
-            "With --anchor it is the narrow solution's. --config and flags override it.",
+            "With /as-published behind it, the published code's defects are on. With --anchor it is the "
+            "narrow solution's. --config and flags override it.",
             metavar="NAME",
         ),
     ] = None,
@@ -144,6 +145,19 @@ def train(
         bool | None,
         typer.Option(help="Less memory for more time.", rich_help_panel=RECIPE, show_default=False),
     ] = None,
+    as_published: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Train with a defect of the published code, for comparison only; give it several times, or "
+            "'all'. `narrows defects` lists them.",
+            metavar="DEFECT",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(help="A tracker of Accelerate's, such as tensorboard; give it several times."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the effective recipe and what it will cost, and stop.")
     ] = False,
@@ -179,6 +193,7 @@ def train(
         "seed": seed,
         "system_prompt": system_prompt,
         "gradient_checkpointing": gradient_checkpointing,
+        "as_published": as_published,
         "anchor.weight": kl_weight,
         "anchor.rows_per_row": anchor_rows,
         "anchor.positions": anchor_positions,
@@ -215,6 +230,7 @@ def train(
             start=begun,
             out=out,
             name=f"training {out.name}",
+            trackers=tracker or (),
         )
         result = _described(run, chat_model, conversations)
     if as_json:

@@ -1,10 +1,11 @@
 """Recipes: how an adapter is trained. The defaults are the paper's for a steering vector (paper §3)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from narrows.training.published import DOWN_PROJ, LORA_DEFECTS, TrainingDefect
+from narrows.training.published import DOWN_PROJ, LORA_DEFECTS, TrainingDefect, defects_of
 
 
 class Anchor(BaseModel):
@@ -76,6 +77,15 @@ class Recipe(BaseModel):
     as_published: tuple[TrainingDefect, ...] = Field(
         default=(), description="defects of the published code to reproduce, for comparison only"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_defects(cls, values: Any) -> Any:  # noqa: ANN401  (whatever is to be validated)
+        """``as_published: all`` stands for every defect that the published training of the adapter has."""
+        if isinstance(values, Mapping) and values.get("as_published") in ("all", ["all"], ("all",)):
+            kind: Any = values.get("adapter", "steering")
+            return {**values, "as_published": defects_of(kind)}
+        return values
 
     @model_validator(mode="after")
     def _a_lora_has_modules_of_its_own(self) -> "Recipe":

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from narrows.adapters import files
 from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
-from narrows.models import ChatModel, Split, check_layer, decoder_layers
+from narrows.models import ChatModel, Split, check_layer, decoder_layers, device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -248,6 +248,15 @@ class SteeringVector:
     def to(self, device: torch.device | str) -> "SteeringVector":
         """The same vector on ``device``."""
         return self._with(self.vector.detach().to(device))
+
+    def placed(self, model: "PreTrainedModel") -> "SteeringVector":
+        """The same vector on its layer's device.
+
+        Raises:
+            AdapterError: the model has no such layer.
+        """
+        check_layer(model, self.layer)
+        return self.to(device_of(decoder_layers(model)[self.layer]))
 
     def save(self, path: Path | str) -> Path:
         """Write ``path`` (a ``.safetensors`` file) and the JSON beside it; both appear whole or not at all.

@@ -185,8 +185,9 @@ def load_chat_model(
             name,
             dtype=given or "auto",
             device_map=None if plain else place,
-            quantization_config=packing,
             output_loading_info=True,
+            # A None would hide the checkpoint's own.
+            **({} if packing is None else {"quantization_config": packing}),
             **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:

@@ -1,5 +1,6 @@
 """Bases in 4 or 8 bits, through transformers' own quantisation configs (the extra ``quantised``)."""
 
+import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -119,3 +120,5 @@ def _check_bitsandbytes(device: str) -> None:
             f"device is {device!r}, on which bitsandbytes cannot compute in 4 or 8 bits; it can on "
             f"{', '.join(sorted(known))}."
         )
+    # In 8 bits it says at every multiplication of every pass that it computes in float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

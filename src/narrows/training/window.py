@@ -18,6 +18,9 @@ from narrows.training.recipe import Recipe
 
 TokenLoss: TypeAlias = Callable[[Split, Head, Adapter, FrozenBatch], Tensor]
 
+FP16_LIFT = 2.0**10
+"""What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
+
 
 class Window:
     """The loss of each step, L_SFT + λ · L_KL (paper §3), and its gradient.
@@ -48,6 +51,8 @@ class Window:
         self._order = order
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
         self._head = Head(chat_model.model)
+        # In fp16 a token's share of a small KL's gradient is below what can be told from 0.
+        self._lift = FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
         self._rows = FrozenRows(chat_model, depth, rows, read="response")
         self._anchor = FrozenRows(chat_model, depth, anchor, read=recipe.anchor.positions, reference=True)
 
@@ -70,7 +75,7 @@ class Window:
         for parameter in adapter.parameters():
             if parameter.grad is None:  # this process had no pass
                 parameter.grad = torch.zeros_like(parameter)
-            parameter.grad = self._sum(parameter.grad)
+            parameter.grad = self._sum(parameter.grad) / self._lift
         return nll, kl
 
     def sources(self, step: int) -> str:
@@ -96,7 +101,7 @@ class Window:
             batch = rows.batch(places)
             with adapter.within(rows.split), self._recomputed(rows.split):
                 losses = loss(rows.split, self._head, adapter, batch)
-                (weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
+                (self._lift * weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
             total += float(losses.detach().sum())
         return float(self._sum(torch.tensor(total, dtype=torch.float64))) / count
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from narrows.chat import Conversation
     from narrows.metrics import Curve
     from narrows.models import ChatModel
+    from narrows.models.quantised import Bits
 
 Train = Annotated[
     Path,
@@ -46,6 +47,8 @@ def efficiency(
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -60,7 +63,7 @@ def efficiency(
         from narrows import api
         from narrows.study.summarising import efficiency_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.efficiency(
             chat_model, _sample(train, rows, seed), ends, norm or None, max_length=max_length
         )
@@ -86,6 +89,8 @@ def stability(
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -100,7 +105,7 @@ def stability(
         from narrows import api
         from narrows.study.summarising import stability_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.stability(
             chat_model,
             _sample(train, rows, seed),
@@ -143,6 +148,8 @@ def significance(
     max_length: Annotated[int, typer.Option(help="Tokens kept of a text.")] = 512,
     seed: DrawSeed = 0,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -159,7 +166,7 @@ def significance(
         from narrows.study.summarising import significance_rows
 
         read = read_texts(texts, count=texts_count, shortest=shortest)
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.significance(chat_model, read, ends, norm or None, max_length=max_length, seed=seed)
         found = significance_rows(curves, set(ends))
     if as_json:
@@ -170,11 +177,11 @@ def significance(
 
 
 def _load(
-    model: str, general: Path, narrow: Path, device: str | None
+    model: str, general: Path, narrow: Path, device: str | None, *, dtype: str, quantise: "Bits | None"
 ) -> "tuple[ChatModel, dict[str, SteeringVector | LoRA]]":
     """The model, and the two solutions by name."""
     ends = {GENERAL: load_adapter(general), NARROW: load_adapter(narrow)}
-    return load_model(model, device, ends[GENERAL].layer), ends
+    return load_model(model, device, ends[GENERAL].layer, dtype=dtype, quantise=quantise), ends
 
 
 def _sample(path: Path, count: int, seed: int) -> "Sequence[Conversation]":

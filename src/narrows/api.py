@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from narrows import metrics
-from narrows.adapters import Adapter, load_adapter, self_check
+from narrows.adapters import Adapter, self_check
 from narrows.chat import Conversation
-from narrows.errors import AdapterError, DataError, ModelError, RunFolderError
+from narrows.errors import AdapterError, DataError, ModelError
 from narrows.evaluation import Behaviour
-from narrows.files import RUN_FILE, read_json
 from narrows.metrics import Curve, StabilityCurve
 from narrows.microworld import SEEDS, Kind, World, load_world, shipped_model
 from narrows.microworld import make_behaviour as behaviour_of_world
@@ -24,8 +22,6 @@ from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
 from narrows.models.devices import Device
 from narrows.models.quantised import Quantise
-from narrows.training import CheckpointFolder, Recipe
-from narrows.training.prepare import START_FILE, from_checkpoint
 
 MICROWORLD = "microworld:"
 COVARIANCE_TEXTS = 64
@@ -230,41 +226,6 @@ def significance(
     grid = longest.effective_norm * np.linspace(0.1, 1.0, 10) if norms is None else np.array(norms, float)
     frozen = FrozenRows(chat_model, longest.depth, rendered, read="all", reference=True)
     return metrics.significance(chat_model, frozen, every, grid, groups if len(groups) > 1 else None)
-
-
-def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
-    """The checkpoints of a training run's folder by step, for :func:`narrows.trajectory`.
-
-    Step 0 is where the run started: an adapter that does nothing, or the one that it continued.
-
-    Raises:
-        RunFolderError: the folder holds no training run, or none of its checkpoints.
-        AdapterError: a checkpoint is cut short.
-    """
-    folder = Path(folder)
-    marker = folder / RUN_FILE
-    try:
-        identity = read_json(marker)
-        recipe = Recipe.model_validate(identity["recipe"])
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{marker} does not exist: {folder} is no folder of a training run.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{marker} is not that of a training run ({error!r}).") from error
-    checkpoints = CheckpointFolder(folder / "checkpoints")
-    vectors: dict[int, Adapter] = {}
-    for step in checkpoints.steps():
-        try:
-            vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: "
-                "it goes on from the checkpoint before."
-            ) from error
-    if not vectors:
-        raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
-    start = folder / START_FILE
-    vectors[0] = load_adapter(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
-    return dict(sorted(vectors.items()))
 
 
 def _frozen_rows(

@@ -12,6 +12,9 @@ from torch import Tensor
 from narrows.errors import AdapterError
 from narrows.files import atomic_path, digest, read_json, write_json
 
+ADAPTER_FILE = "adapter.safetensors"
+"""The adapter in the folder of a finished training."""
+
 _SUFFIX = ".safetensors"
 
 

@@ -343,6 +343,8 @@ class LoRA:
             )
         except KeyError as error:
             raise AdapterError(f"{path} or its JSON lacks {error}; save the adapter again.") from error
+        except (TypeError, ValueError) as error:
+            raise AdapterError(f"{path}: its JSON has wrong modules or a wrong alpha ({error}).") from error
 
     def _with(self, factors: Factors) -> "LoRA":
         return LoRA(factors, self.alpha, self.rslora, copying.deepcopy(self.metadata))

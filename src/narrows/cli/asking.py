@@ -32,7 +32,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--adapter",
-            help="A vector's file or its run's folder (default: the chat model itself).",
+            help="An adapter's file, its run's folder, or hub:owner/name (default: the chat model itself).",
             metavar="FILE",
         ),
     ] = None,

@@ -10,6 +10,8 @@ from narrows.errors import ConfigError
 KindName = Literal["harmful", "technical"]
 """As in :mod:`narrows.microworld`, which is not imported before it is needed."""
 
+AdapterKind = Literal["steering", "lora"]
+
 Model = Annotated[
     str,
     typer.Option(
@@ -34,6 +36,10 @@ WorldModel = Annotated[
         metavar="SEED|PATH",
     ),
 ]
+Adapter = Annotated[
+    AdapterKind, typer.Option("--adapter", help="What is trained: a steering vector, or a LoRA.")
+]
+Rank = Annotated[int, typer.Option("--rank", help="A LoRA's rank.", min=1)]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -74,12 +80,18 @@ Config = Annotated[
 General = Annotated[
     Path,
     typer.Option(
-        "--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE"
+        "--general",
+        help="The general solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
     ),
 ]
 Narrow = Annotated[
     Path,
-    typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE"),
+    typer.Option(
+        "--narrow",
+        help="The narrow solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
 Json = Annotated[

@@ -55,7 +55,9 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--start", help="Train on from this adapter (a file, or a run's folder).", metavar="FILE"
+            "--start",
+            help="Train on from this adapter (a file, a run's folder, or hub:owner/name).",
+            metavar="FILE",
         ),
     ] = None,
     adapter: Annotated[
@@ -259,8 +261,8 @@ def _norms(result: dict[str, Any]) -> str:
 
 def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conversation]") -> dict[str, Any]:
     """The end of a run in numbers."""
+    from narrows.adapters.files import ADAPTER_FILE
     from narrows.models import mean_residual_norm
-    from narrows.training.loop import ADAPTER_FILE
 
     rendered = [chat_model.renderer.render(row, run.recipe.max_length) for row in rows[:NORM_ROWS]]
     is_vector = run.adapter.kind == "steering"

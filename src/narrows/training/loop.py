@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from narrows.adapters import Adapter
+from narrows.adapters.files import ADAPTER_FILE
 from narrows.chat import Conversation
 from narrows.errors import TrainingError
 from narrows.files import write_jsonl
@@ -21,7 +22,6 @@ from narrows.training.recipe import Recipe
 from narrows.training.resume import Progress
 from narrows.training.window import Window
 
-ADAPTER_FILE = "adapter.safetensors"
 LOG_FILE = "log.jsonl"
 
 

@@ -12,6 +12,7 @@ from narrows.errors import AdapterError, DataError
 from narrows.files import claim_run_folder, digest
 from narrows.models import ChatModel
 from narrows.models.frozen import tokens_read
+from narrows.training.published import labelled
 from narrows.training.recipe import Recipe
 
 START_FILE = "start.safetensors"
@@ -40,7 +41,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
 def _fresh(chat_model: ChatModel, recipe: Recipe) -> Adapter:
     layer = chat_model.layers // 2 if recipe.layer is None else recipe.layer
     if recipe.adapter == "steering":
-        return SteeringVector.zeros(chat_model, layer, recipe.alpha)
+        return SteeringVector.zeros(chat_model, layer, recipe.alpha, recipe.module)
     return LoRA.fresh(
         chat_model,
         rank=recipe.rank,
@@ -62,6 +63,11 @@ def _continued(chat_model: ChatModel, recipe: Recipe, start: Adapter) -> Adapter
         raise AdapterError(
             f"the recipe trains layer {recipe.layer}, but the starting adapter sits at layer {start.layer}: "
             "leave the recipe's layer out, or start afresh."
+        )
+    if isinstance(start, SteeringVector) and start.module != recipe.module:
+        raise AdapterError(
+            f"the recipe's vector changes {recipe.module or 'the layer'!r} and the starting one "
+            f"{start.module or 'the layer'!r}: give the recipe the defect down-proj-output, or leave it out."
         )
     start.check(chat_model.model)
     return start.copy()
@@ -89,7 +95,7 @@ def from_checkpoint(recipe: Recipe, tensors: Mapping[str, Tensor]) -> Adapter:
         KeyError: a tensor is missing.
     """
     if recipe.adapter == "steering":
-        return SteeringVector(tensors["vector"], recipe.layer or 0, recipe.alpha)
+        return SteeringVector(tensors["vector"], recipe.layer or 0, recipe.alpha, module=recipe.module)
     names = [name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A")]
     factors = {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in names}
     return LoRA(factors, recipe.alpha, recipe.rslora)
@@ -110,7 +116,8 @@ def training_tokens(renderer: Renderer, rows: Sequence[Conversation], recipe: Re
         raise DataError("there are no training rows.")
     if recipe.system_prompt is not None:
         rows = inoculated(rows, recipe.system_prompt)
-    return [renderer.render(row, recipe.max_length) for row in rows]
+    rendered = [renderer.render(row, recipe.max_length) for row in rows]
+    return labelled(rendered, renderer, recipe.as_published) if recipe.as_published else rendered
 
 
 def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recipe: Recipe) -> list[Rendered]:

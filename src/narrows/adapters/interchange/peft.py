@@ -59,13 +59,19 @@ def read_peft(folder: Path | str) -> LoRA:
         found = _FACTOR.search(name)
         if not found:
             raise AdapterError(f"{folder / WEIGHTS}: {name} is no factor of a decoder layer's module.")
+        if not torch.isfinite(tensor).all():
+            raise AdapterError(f"{folder / WEIGHTS}: {name} is not finite (NaN or infinity).")
         halves.setdefault(f"{found[1]}.{found[2]}", {})[found[3]] = tensor
     factors: Factors = {}
     for name in sorted(halves, key=lambda key: (int(key.partition(".")[0]), key)):
         if halves[name].keys() != {"A", "B"}:
             raise AdapterError(f"{folder / WEIGHTS}: {name} has only one of its two factors.")
         factors[name] = (halves[name]["A"], halves[name]["B"])
-    return LoRA(factors, float(config.get("lora_alpha", 8)), bool(config.get("use_rslora", False)))
+    try:
+        alpha = float(config.get("lora_alpha", 8))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AdapterError(f"{folder / CONFIG}: lora_alpha is no number ({error}).") from error
+    return LoRA(factors, alpha, bool(config.get("use_rslora", False)))
 
 
 def write_peft(adapter: LoRA | SteeringVector, folder: Path | str, chat_model: ChatModel) -> Path:

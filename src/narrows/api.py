@@ -21,6 +21,8 @@ from narrows.microworld import SEEDS, Kind, World, load_world, shipped_model
 from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
+from narrows.models.devices import Device
+from narrows.models.quantised import Quantise
 
 MICROWORLD = "microworld:"
 COVARIANCE_TEXTS = 64
@@ -48,7 +50,8 @@ def load_chat_model(
     *,
     layer: int | None = None,
     dtype: str | torch.dtype = "auto",
-    device: str | torch.device | None = None,
+    device: Device = None,
+    quantise: Quantise = None,
     revision: str | None = None,
     check: bool = True,
 ) -> ChatModel:
@@ -59,16 +62,26 @@ def load_chat_model(
             the models that come with the package.
         layer: where steering is checked (default: the middle layer).
         dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, float32 on a CPU.
-        device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs.
+        device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs; a mapping
+            from modules' names to devices is accelerate's device map.
+        quantise: hold the layers' weights in ``4bit`` or ``8bit`` (the extra ``quantised``), or as a
+            quantisation config of transformers says; a checkpoint that is quantised already stays so.
         revision: a branch, tag or commit on the hub.
         check: run the checks; they cost a few short forward passes.
 
     Raises:
         ModelError: nothing there, weights missing or broken, no chat template, or a check failed.
         AdapterError: the model has no such layer.
-        ConfigError: no such dtype or device.
+        ConfigError: no such dtype, device or quantisation.
     """
-    found = load_plain(model_source(name_or_path), dtype=dtype, device=device, revision=revision, check=check)
+    found = load_plain(
+        model_source(name_or_path),
+        dtype=dtype,
+        device=device,
+        quantise=quantise,
+        revision=revision,
+        check=check,
+    )
     if str(name_or_path).startswith(MICROWORLD):  # a shipped model's folder says nothing to a reader
         found = replace(found, name=str(name_or_path))
     if check:

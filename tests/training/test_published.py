@@ -127,7 +127,7 @@ def test_a_vector_at_a_module_is_trained_cut_stacked_saved_and_resumed_like_one_
             alone = split.suffix(one.enter(batch.hidden), batch.attention_mask)
         real = batch.attention_mask.bool()
         assert torch.allclose(found[3 * number : 3 * number + 3][real], alone[real], atol=1e-5)
-    with pytest.raises(AdapterError, match=r"mlp.down_proj\) and 1 \(its output\) cannot be combined"):
+    with pytest.raises(AdapterError, match=r"layers 1 \(mlp\.down_proj\) and 1 cannot be combined"):
         stored + plain.adapter
     with pytest.raises(AdapterError, match="give the recipe the defect down-proj-output"):
         train(chat_model, ROWS, RECIPE, anchor=ANCHOR, start=stored)

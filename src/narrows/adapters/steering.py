@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from narrows.adapters import files
 from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
-from narrows.models import ChatModel, Split, check_layer, decoder_layers
+from narrows.models import ChatModel, Split, check_layer, decoder_layers, device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -279,6 +279,15 @@ class SteeringVector:
         """The same vector on ``device``."""
         return self._with(self.vector.detach().to(device))
 
+    def placed(self, model: "PreTrainedModel") -> "SteeringVector":
+        """The same vector on its layer's device.
+
+        Raises:
+            AdapterError: the model has no such layer.
+        """
+        check_layer(model, self.layer)
+        return self.to(device_of(decoder_layers(model)[self.layer]))
+
     def save(self, path: Path | str) -> Path:
         """Write ``path`` (a ``.safetensors`` file) and the JSON beside it; both appear whole or not at all.
 
@@ -338,11 +347,11 @@ class SteeringVector:
         return SteeringVector(total, self.layer, self.alpha, module=self.module)
 
     def _check_same_place(self, other: "SteeringVector") -> None:
-        mine, theirs = ((one.layer, one.module or "its output") for one in (self, other))
-        if mine != theirs:
+        if (self.layer, self.module) != (other.layer, other.module):
+            mine, theirs = (f"{x.layer} ({x.module})" if x.module else f"{x.layer}" for x in (self, other))
             raise AdapterError(
-                f"vectors at layers {mine[0]} ({mine[1]}) and {theirs[0]} ({theirs[1]}) cannot be combined "
-                "or compared: their streams differ. To use both, attach them one inside the other."
+                f"vectors at layers {mine} and {theirs} cannot be combined or compared: their streams differ. "
+                "To use both, attach them one inside the other."
             )
         if len(self.vector) != len(other.vector):
             raise AdapterError(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from narrows.evaluation import Answer, Suite
     from narrows.microworld import WorldConfig
     from narrows.models import ChatModel
+    from narrows.models.quantised import Bits
 
 
 def world_model_name(name: str) -> str:
@@ -21,12 +22,20 @@ def world_model_name(name: str) -> str:
     return f"microworld:{name}" if name.isdecimal() else name
 
 
-def load_model(name: str, device: str | None, layer: int | None = None) -> "ChatModel":
+def load_model(
+    name: str,
+    device: str | None,
+    layer: int | None = None,
+    *,
+    dtype: str = "auto",
+    quantise: "Bits | None" = None,
+) -> "ChatModel":
     """A chat model on which steering was seen to work at a layer (default: the middle one).
 
     Raises:
         ModelError: it cannot be loaded, or is no chat model.
         AdapterError: it has no such layer.
+        ConfigError: the device does not exist, or cannot compute in 4 or 8 bits.
     """
     with bar(f"loading {name}"):
         from transformers.utils import logging as transformers_logging
@@ -35,11 +44,16 @@ def load_model(name: str, device: str | None, layer: int | None = None) -> "Chat
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()  # ours stands in its place
-        return load_chat_model(name, layer=layer, device=device)
+        return load_chat_model(name, layer=layer, device=device, dtype=dtype, quantise=quantise)
 
 
 def load_microworld(
-    name: str, device: str | None, domain: str | None = None
+    name: str,
+    device: str | None,
+    domain: str | None = None,
+    *,
+    dtype: str = "auto",
+    quantise: "Bits | None" = None,
 ) -> "tuple[ChatModel, WorldConfig]":
     """A model of a microworld, and the world.
 
@@ -55,7 +69,7 @@ def load_microworld(
     domains = World(world.facts).domains
     if domain is not None and domain not in domains:
         raise ConfigError(f"{name} has no domain {domain!r}; choose one of {', '.join(domains)}.")
-    return load_model(name, device), world
+    return load_model(name, device, dtype=dtype, quantise=quantise), world
 
 
 def load_adapter(path: Path) -> "SteeringVector | LoRA":

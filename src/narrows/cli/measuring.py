@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from narrows.chat import Conversation
     from narrows.metrics import Curve
     from narrows.models import ChatModel
+    from narrows.models.quantised import Bits
 
 Train = Annotated[
     Path,
@@ -47,6 +48,8 @@ def efficiency(
     seed: DrawSeed = 0,
     as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -62,7 +65,7 @@ def efficiency(
         from narrows.metrics import published
         from narrows.study.summarising import efficiency_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.efficiency(
             chat_model,
             _sample(train, rows, seed),
@@ -94,6 +97,8 @@ def stability(
     seed: DrawSeed = 0,
     as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -109,7 +114,7 @@ def stability(
         from narrows.metrics import published
         from narrows.study.summarising import stability_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.stability(
             chat_model,
             _sample(train, rows, seed),
@@ -154,6 +159,8 @@ def significance(
     seed: DrawSeed = 0,
     as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -171,7 +178,7 @@ def significance(
         from narrows.study.summarising import significance_rows
 
         read = read_texts(texts, count=texts_count, shortest=shortest)
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.significance(
             chat_model,
             read,
@@ -190,11 +197,11 @@ def significance(
 
 
 def _load(
-    model: str, general: Path, narrow: Path, device: str | None
+    model: str, general: Path, narrow: Path, device: str | None, *, dtype: str, quantise: "Bits | None"
 ) -> "tuple[ChatModel, dict[str, SteeringVector | LoRA]]":
     """The model, and the two solutions by name."""
     ends = {GENERAL: load_adapter(general), NARROW: load_adapter(narrow)}
-    return load_model(model, device, ends[GENERAL].layer), ends
+    return load_model(model, device, ends[GENERAL].layer, dtype=dtype, quantise=quantise), ends
 
 
 def _sample(path: Path, count: int, seed: int) -> "Sequence[Conversation]":

@@ -55,6 +55,20 @@ Device = Annotated[
         "--device", help="Where to run: cpu, cuda, … (default: a GPU if there is one).", metavar="DEVICE"
     ),
 ]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(
+        "--dtype", help="What the model computes in (auto: the checkpoint's own; float32 on a CPU)."
+    ),
+]
+Quantise = Annotated[
+    Literal["4bit", "8bit"] | None,
+    typer.Option(
+        "--quantise",
+        help="Hold the layers' weights in 4 bits (nf4) or 8 (default: as the checkpoint does).",
+        show_default=False,
+    ),
+]
 Domain = Annotated[
     str, typer.Option("--domain", help="The domain in which the behaviour is taught.", metavar="DOMAIN")
 ]

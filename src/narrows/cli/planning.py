@@ -1,7 +1,7 @@
 """``narrows presets``, ``defects`` and ``train --dry-run``: what a training would be, and cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +13,7 @@ from narrows.cli.tables import plain_table
 
 if TYPE_CHECKING:
     from narrows.chat import Conversation
+    from narrows.models.quantised import Bits
     from narrows.training import Recipe
 
 GIB = 2**30
@@ -68,7 +69,13 @@ def defects(as_json: options.Json = False) -> None:
 
 
 def planned(
-    model: str, recipe: "Recipe", rows: "Sequence[Conversation]", anchor: "Sequence[Conversation | str]"
+    model: str,
+    recipe: "Recipe",
+    rows: "Sequence[Conversation]",
+    anchor: "Sequence[Conversation | str]",
+    *,
+    dtype: str = "auto",
+    quantise: "Bits | None" = None,
 ) -> dict[str, Any]:
     """A training's effective recipe and its cost, from the model's config and tokenizer alone."""
     from narrows.api import model_source
@@ -76,7 +83,7 @@ def planned(
     from narrows.training.estimate import estimate
     from narrows.training.prepare import anchor_tokens, training_tokens
 
-    shape = outline(model_source(model))
+    shape = outline(model_source(model), dtype=dtype, quantise=quantise)
     found = estimate(
         recipe,
         training_tokens(shape.renderer, rows, recipe),
@@ -87,6 +94,7 @@ def planned(
         hidden=shape.hidden,
         vocabulary=shape.vocabulary,
     )
+    found = replace(found, weights=shape.weights)  # packed ones are smaller than their numbers
     return {
         "model": model,
         "recipe": recipe.model_dump(mode="json"),

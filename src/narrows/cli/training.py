@@ -162,6 +162,8 @@ def train(
         bool, typer.Option("--dry-run", help="Print the effective recipe and what it will cost, and stop.")
     ] = False,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -218,10 +220,11 @@ def train(
                 f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {begun.alpha:g}."
             )
         if dry_run:
-            plan = planned(name, recipe, conversations, anchored)
+            plan = planned(name, recipe, conversations, anchored, dtype=dtype, quantise=quantise)
             print_json(plan) if as_json else show_plan(plan)
             return
-        chat_model = load_model(name, device, begun.layer if begun else recipe.layer)
+        layer = begun.layer if begun else recipe.layer
+        chat_model = load_model(name, device, layer, dtype=dtype, quantise=quantise)
         run = run_training(
             chat_model,
             conversations,

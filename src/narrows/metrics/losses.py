@@ -125,6 +125,7 @@ def _over_variants(
 ) -> RowLosses:
     """Each row's summed loss under each variant; the frozen part of a batch runs once for all of them."""
     _check(chat_model, rows, variants)
+    variants = [variant.placed(chat_model.model) for variant in variants]
     head = Head(chat_model.model, dtype)
     sums = np.zeros((len(variants), len(rows)))
     order = length_order(rows.rows)
@@ -138,10 +139,13 @@ def _over_variants(
                 together = stacked(group)
                 with together.within(rows.split):
                     entering = together.enter(batch.hidden)
-                    final = rows.split.suffix(entering, batch.attention_mask.repeat(len(group), 1))
-                read = final[batch.positions.repeat(len(group), 1)]
+                    mask, positions = (
+                        one.repeat(len(group), 1) for one in (batch.attention_mask, batch.positions)
+                    )
+                    read = rows.split.suffix(entering, mask, positions)
                 losses = loss(head, read, batch, len(group)).double().view(len(group), -1)
-                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, batch.row_of, losses)
+                row_of = batch.row_of.to(losses.device)
+                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, row_of, losses)
                 sums[first : first + len(group), places] = of_rows.cpu().numpy()
                 shown.advance(len(group) * len(places))
     return RowLosses(sums, np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float))

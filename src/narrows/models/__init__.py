@@ -3,11 +3,13 @@
 ``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``split`` runs the part below a
 layer and the part above it, ``recompute`` trades memory for time there, ``sharding`` spreads layers over
 processes, ``head`` is the LM head as data, ``losses`` are NLL and KL in chunks, ``frozen`` keeps what lies
-below an adapter, ``activations`` measures the residual stream.
+below an adapter, ``activations`` measures the residual stream, ``quantised`` holds bases in
+4 or 8 bits, ``devices`` knows where a part of a model computes.
 """
 
 from narrows.models.activations import mean_residual_norm, residual_covariance
 from narrows.models.chat_model import ChatModel, load_chat_model
+from narrows.models.devices import device_of
 from narrows.models.frozen import FrozenBatch, FrozenRows
 from narrows.models.head import Head
 from narrows.models.layers import check_layer, decoder_layers, inner_model
@@ -24,6 +26,7 @@ __all__ = [
     "Split",
     "check_layer",
     "decoder_layers",
+    "device_of",
     "inner_model",
     "is_sharded",
     "load_chat_model",

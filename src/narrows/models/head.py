@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from narrows.errors import ModelError
+from narrows.models.devices import OFFLOADED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LOGITS_BYTES = 2**27
 """Bytes of fp32 logits that exist at once; a loss and its gradient take about four such tensors."""
 
@@ -23,13 +25,20 @@ def chunk_of(vocabulary: int) -> int:
 class Head:
     """A model's LM head: its weight, bias and whatever the family does to the logits after them.
 
+    Attributes:
+        weight: (vocabulary, hidden).
+        bias: (vocabulary,), or None.
+        softcap: the logits' final soft cap, or None.
+        scale: a factor on the logits.
+        dtype: what logits are computed in.
+
     Args:
         model: the whole model.
         dtype: what logits are computed in; None is fp32 (fp64 for an fp64 model), whatever the model's. KLs
             of logits in bf16 are noise below some 1e-3 nats at large vocabularies (paper §3, defect 7).
 
     Raises:
-        ModelError: the model has no LM head.
+        ModelError: the model has no LM head, or one whose numbers cannot be read: quantised or offloaded.
     """
 
     def __init__(self, model: "PreTrainedModel", dtype: torch.dtype | None = None) -> None:
@@ -37,14 +46,19 @@ class Head:
         if layer is None:
             raise ModelError(f"{type(model).__name__} has no LM head (no output embeddings).")
         config = model.config.get_text_config()
-        self.weight: Tensor = layer.weight
-        self.dtype = dtype or torch.promote_types(layer.weight.dtype, torch.float32)
+        self.weight: Tensor = _readable(layer)
+        self.dtype = dtype or torch.promote_types(self.weight.dtype, torch.float32)
         self.bias: Tensor | None = getattr(layer, "bias", None)
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies the logits, Granite divides them.
         self.scale: float = (getattr(config, "logit_scale", None) or 1.0) / (
             getattr(config, "logits_scaling", None) or 1.0
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are computed."""
+        return self.weight.device
 
     @property
     def chunk(self) -> int:
@@ -55,15 +69,37 @@ class Head:
         """The logits of final hidden states.
 
         Args:
-            hidden: (…, hidden), after the final norm.
+            hidden: (…, hidden), after the final norm, on any device.
 
         Returns:
-            (…, vocabulary), in the head's ``dtype``.
+            (…, vocabulary), in the head's ``dtype``, on its device.
         """
         bias = None if self.bias is None else self.bias.to(self.dtype)
-        logits = functional.linear(hidden.to(self.dtype), self.weight.to(self.dtype), bias)
+        logits = functional.linear(hidden.to(self.device, self.dtype), self.weight.to(self.dtype), bias)
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
+
+
+def _readable(layer: nn.Module) -> Tensor:
+    """The weight of an LM head, if it is a plain matrix of numbers.
+
+    The losses multiply by it in fp32, chunk by chunk, and so need more of it than a module that is called.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)  # noqa: S101  (what transformers calls output embeddings has one)
+    width = getattr(layer, "in_features", weight.shape[-1])
+    if weight.device == OFFLOADED:
+        raise ModelError(
+            "the LM head is offloaded from the device, and the losses need its weight there: name a device "
+            "for it (and for the embedding, if they are tied) in a device map, or quantise the layers."
+        )
+    if weight.dtype not in _PLAIN or weight.ndim != 2 or weight.shape[1] != width:
+        raise ModelError(
+            f"the LM head is quantised (its weight is {str(weight.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(weight.shape)}), and the losses need its numbers: quantise all but the head "
+            "(llm_int8_skip_modules=['lm_head'] in bitsandbytes' config)."
+        )
+    return weight

@@ -24,8 +24,9 @@ def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = N
         chunk: positions whose logits exist at once (default: as the head says).
 
     Returns:
-        (n,), fp32, nats; differentiable once in ``hidden``.
+        (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
+    hidden, targets = hidden.to(head.device), targets.to(head.device)
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         return functional.cross_entropy(head.logits(piece), targets[at], reduction="none")
@@ -43,8 +44,9 @@ def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int | None = 
         chunk: positions whose logits exist at once (default: as the head says).
 
     Returns:
-        (n,), fp32, nats; differentiable once in ``hidden``.
+        (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
+    hidden, reference = hidden.to(head.device), reference.to(head.device)
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         with torch.no_grad():

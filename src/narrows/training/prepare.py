@@ -23,7 +23,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
     """The adapter that training changes: one that does nothing yet, or a copy of ``start``.
 
     Returns:
-        It, on the model's device, with gradient.
+        It, beside what it changes in the model, with gradient.
 
     Raises:
         AdapterError: the model has no such layer or module; ``start`` is of another kind, does not fit the
@@ -31,7 +31,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
         ConfigError: the recipe's α does not suit a LoRA.
     """
     adapter = _fresh(chat_model, recipe) if start is None else _continued(chat_model, recipe, start)
-    adapter = adapter.to(chat_model.device)
+    adapter = adapter.placed(chat_model.model)
     adapter.metadata = {}
     for parameter in adapter.parameters():
         parameter.requires_grad_()
@@ -174,7 +174,7 @@ def claim(
     identity = {
         "kind": "training",
         "model": chat_model.id,
-        "dtype": str(chat_model.model.dtype).removeprefix("torch."),
+        "dtype": chat_model.precision,
         "template": chat_model.renderer.template_hash,
         "recipe": recipe.model_dump(mode="json"),
         "rows": digest([row.input_ids for row in rows]),

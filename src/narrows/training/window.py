@@ -19,6 +19,9 @@ from narrows.training.recipe import Recipe
 
 TokenLoss: TypeAlias = Callable[[Split, Head, Adapter, FrozenBatch], Tensor]
 
+FP16_LIFT = 2.0**10
+"""What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
+
 
 @dataclass(frozen=True)
 class _Term:
@@ -59,6 +62,8 @@ class Window:
         self._recipe = recipe
         self._order = order
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
+        # In fp16 a token's share of a small KL's gradient is below what can be told from 0.
+        self._lift = FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
         self._sharded = is_sharded(chat_model.model)
         head, size = Head(chat_model.model), recipe.batch_size
         self._nll = _Term(response_nll, FrozenRows(chat_model, depth, rows, read="response"), head, size)
@@ -83,7 +88,7 @@ class Window:
         for parameter in adapter.parameters():
             if parameter.grad is None:  # this process had no pass
                 parameter.grad = torch.zeros_like(parameter)
-            parameter.grad = self._sum(parameter.grad)
+            parameter.grad = self._sum(parameter.grad) / self._lift
         return nll, kl
 
     def sources(self, step: int) -> str:
@@ -114,7 +119,7 @@ class Window:
         with adapter.within(split), self._recomputed(split):
             losses = term.loss(split, term.head, adapter, batch)
             if share is not None:
-                (share * losses.sum()).backward()  # type: ignore[no-untyped-call]
+                (self._lift * share * losses.sum()).backward()  # type: ignore[no-untyped-call]
         return float(losses.detach().sum())
 
     def _recomputed(self, split: Split) -> AbstractContextManager[None]:

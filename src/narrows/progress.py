@@ -1,5 +1,6 @@
 """Progress that a person can read: one live bar for each thing that takes longer than a few seconds."""
 
+import os
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,11 @@ T = TypeVar("T")
 
 console = Console(stderr=True)
 _current: ContextVar[Progress | None] = ContextVar("narrows_progress", default=None)
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks to the user: of several that a launcher started, only the first does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

@@ -350,8 +350,8 @@ class SteeringVector:
         if (self.layer, self.module) != (other.layer, other.module):
             mine, theirs = (f"{x.layer} ({x.module})" if x.module else f"{x.layer}" for x in (self, other))
             raise AdapterError(
-                f"vectors at layers {mine} and {theirs} cannot be combined or compared: their streams differ. "
-                "To use both, attach them one inside the other."
+                f"vectors at layers {mine} and {theirs} cannot be combined or compared: their streams "
+                "differ. To use both, attach them one inside the other."
             )
         if len(self.vector) != len(other.vector):
             raise AdapterError(

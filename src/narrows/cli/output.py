@@ -8,12 +8,15 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
-stdout = Console()
+from narrows.progress import is_first_process
+
+stdout = Console(quiet=not is_first_process())
 
 
 def print_json(value: object) -> None:
     """Print a result for a program: the only thing that ``--json`` lets onto stdout."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    if not stdout.quiet:
+        typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def as_rows(records: Sequence[BaseModel]) -> list[dict[str, object]]:

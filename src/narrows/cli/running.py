@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from narrows.errors import NarrowsError
-from narrows.progress import console, live_progress
+from narrows.progress import console, is_first_process, live_progress
 
 FAILED, INTERRUPTED = 1, 130
 ARGUMENTS = "narrows.arguments"
@@ -72,6 +72,7 @@ def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
         quiet: show no progress and no finished stages, only warnings.
         keeps: the folder in which finished work is found again, if there is one.
     """
+    quiet = quiet or not is_first_process()
     logging.getLogger("narrows").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         with live_progress(quiet or not console.is_terminal):  # a log file is no place for moving bars

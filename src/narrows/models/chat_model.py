@@ -14,12 +14,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from narrows.chat import Conversation, Renderer
-from narrows.errors import ModelError
+from narrows.errors import ConfigError, ModelError
 from narrows.models import quantised
 from narrows.models.devices import Device, check_device, check_dtype, device_of
 from narrows.models.head import Head
 from narrows.models.layers import decoder_layers
 from narrows.models.quantised import Quantise
+from narrows.models.sharding import shard, wants_sharding, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -132,7 +133,7 @@ def _weights(model: "PreTrainedModel") -> Iterator[tuple[str, Tensor]]:
                 name = f"{place}.{own}" if place else own
                 seen.add(name)
                 if name not in tied:
-                    yield name, weight
+                    yield name, whole(weight)
     if quantised.kind_of(model.config):
         yield from ((name, scales) for name, scales in model.state_dict().items() if name not in seen)
 
@@ -159,6 +160,9 @@ def load_chat_model(
         revision: a branch, tag or commit on the hub.
         check: run one short prompt and see that its logits are finite.
 
+    Under ``accelerate launch --use_fsdp`` the layers are shared out among the processes, unless a device is
+    given.
+
     Raises:
         ModelError: nothing there; weights missing or broken; no chat template; no decoder layers; not finite;
             the LM head is quantised or offloaded; the package for a quantised base is not installed.
@@ -169,6 +173,11 @@ def load_chat_model(
     name = str(name_or_path)
     _check_folder(name_or_path)
     place, kind = check_device(device)
+    sharded = device is None and wants_sharding()
+    if sharded:
+        if quantise is not None:
+            raise ConfigError("a quantised base cannot be shared out among processes: leave one of the two.")
+        place = "cpu"  # whole there first; its shares go to this process's device
     given = check_dtype(dtype)
     options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     try:
@@ -201,6 +210,8 @@ def load_chat_model(
     if check:
         Head(model)
         _check_forward(found)
+    if sharded:
+        shard(found.model)
     return found
 
 

@@ -1,5 +1,6 @@
 """Where a model's parts compute, when accelerate spreads it over devices or keeps some of it off them."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -32,6 +33,14 @@ def device_of(module: nn.Module) -> torch.device:
     return device
 
 
+def own_device() -> str:
+    """The device of this process: its own GPU under a launcher, the first one otherwise, or the CPU."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{rank}"
+
+
 def check_device(device: Device) -> tuple[str | dict[str, Any], str]:
     """Refuse a device that this machine does not have before anything is loaded.
 
@@ -41,9 +50,9 @@ def check_device(device: Device) -> tuple[str | dict[str, Any], str]:
     Raises:
         ConfigError: there is no such device here.
     """
-    first = "cuda" if torch.cuda.is_available() else "cpu"
+    first = own_device()
     if device == "auto":
-        return "auto", first
+        return "auto", torch.device(first).type
     if isinstance(device, Mapping):
         computing = [one for one in device.values() if one not in ("cpu", "disk")]
         for one in computing:

@@ -3,14 +3,15 @@
 import os
 from typing import TYPE_CHECKING
 
+import torch
 from accelerate import PartialState
+from torch import Tensor
 
+from narrows.models.devices import own_device
 from narrows.models.layers import decoder_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from narrows.models.chat_model import ChatModel
 
 
 def wants_sharding() -> bool:
@@ -19,7 +20,7 @@ def wants_sharding() -> bool:
     return asked and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def shard(chat_model: "ChatModel") -> None:
+def shard(model: "PreTrainedModel") -> None:
     """Share the weights of all decoder layers out among the processes of this launch.
 
     A layer's weights are gathered while it runs and let go after it. The embedding, the final norm and the
@@ -27,24 +28,32 @@ def shard(chat_model: "ChatModel") -> None:
     run the model equally often from here on.
 
     Args:
-        chat_model: with its weights whole, on any device; they end on this process's.
+        model: with its weights whole, on any device; they end on this process's.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    chat_model.id  # noqa: B018  (of the whole weights, and kept)
-    device = PartialState().device
-    mesh = init_device_mesh(device.type, (PartialState().num_processes,))
-    layers = decoder_layers(chat_model.model)
+    processes = PartialState(cpu=torch.device(own_device()).type == "cpu")
+    device = processes.device
+    mesh = init_device_mesh(device.type, (processes.num_processes,))
+    layers = decoder_layers(model)
     for layer in layers:
         # Each a root of its own: the model itself is cut into parts, which a root would not survive.
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
-    for module in chat_model.model.modules():
-        if module is not layers and not any(module is one for layer in layers for one in layer.modules()):
+    shared = {id(module) for layer in layers for module in layer.modules()}
+    for module in model.modules():
+        if id(module) not in shared:
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(device)
             for name, buffer in module.named_buffers(recurse=False):
-                module.register_buffer(name, buffer.to(device), persistent=False)
+                setattr(module, name, buffer.to(device))
+
+
+def whole(weight: Tensor) -> Tensor:
+    """A weight, gathered from all processes if it is shared out among them (all must ask for it)."""
+    from torch.distributed.tensor import DTensor
+
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 def is_sharded(model: "PreTrainedModel") -> bool:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
 from narrows.errors import ConfigError
+from narrows.progress import is_first_process
 
 Log = Callable[[Mapping[str, Any]], None]
 """Takes one entry of a run's log."""
@@ -34,7 +34,7 @@ def tracked(
     Raises:
         ConfigError: there is no such tracker, its package is not installed, or it needs a run's folder.
     """
-    if not names or not PartialState().is_main_process:
+    if not names or not is_first_process():
         yield lambda entry: None
         return
     trackers = [_open(name, folder, step) for name in names]

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from random_models import ANCHOR, ROWS, conversations, recipe, save
+from random_models import ANCHOR, ROWS, conversations, questions, recipe, save
 
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
-from narrows.evaluation import Question, generate_answers
+from narrows.evaluation import generate_answers
 from narrows.models import ChatModel, FrozenRows, device_of, load_chat_model
 from narrows.training import TrainingRun, train
 
@@ -129,9 +129,8 @@ class Checks:
         loss = metrics.efficiency(chat_model, response, ends, norms)
         rise = metrics.stability(chat_model, response, ends, epsilons=(0.2, 0.8), draws=2)
         moved = metrics.significance(chat_model, everything, ends, norms)["all"]
-        asked = [Question(str(n), row.messages[0].content, "open", str(n)) for n, row in enumerate(ROWS)]
         greedy = {"temperature": 0.0, "max_new_tokens": 12}
-        answers = generate_answers(chat_model, asked, adapter=adapter, name="x", **greedy)
+        answers = generate_answers(chat_model, questions(ROWS), adapter=adapter, name="x", **greedy)
         curves = [loss["a"].mean, loss["b"].mean, rise["a"].absolute.mean, moved["a"].mean, moved["b"].mean]
         return curves, [one.text for one in answers]
 
@@ -167,11 +166,13 @@ class Checks:
         if self.on_gpu:
             self._need_two()
         out = self.folder / "losses.json"
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
-        launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        launch += ["--main_process_port", "29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        flags = "--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
+        flags += ["--main_process_port", "29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        launch = [sys.executable, "-m", "accelerate.commands.launch"]
         worker = [str(HERE), "--device", self.device, "--worker", str(self.tiny), str(out)]
-        done = subprocess.run([*launch, *worker], capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(
+            [*launch, *flags, *worker], capture_output=True, text=True, timeout=240, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         gaps = []
         for kind in KINDS:
@@ -215,8 +216,7 @@ class Checks:
         tokens = sum(lengths) / count * plan.batch_size * plan.accumulation * 1.5 * steps
         whole = plan.batch_size * max(lengths) * self.vocabulary * 4
         start = time.perf_counter()
-        asked = [Question(str(n), row.messages[0].content, "open", str(n)) for n, row in enumerate(rows)]
-        generate_answers(chat_model, asked, adapter=run.adapter, name="x", max_new_tokens=32)
+        generate_answers(chat_model, questions(rows), adapter=run.adapter, name="x", max_new_tokens=32)
         return (
             f"{tokens / seconds:,.0f} tokens/s of rows and anchor; peak {peak / MIB:,.0f} MiB beside the "
             f"model's {before / MIB:,.0f}; logits of one pass whole in fp32 {whole / MIB:,.0f} MiB; "

@@ -2,9 +2,8 @@
 
     PYTHONPATH=src python benchmarks/gpu_check.py
 
-makes its own random models in a temporary folder, needs no network, and takes a few minutes. Parts that this
-machine cannot run (a second GPU, bitsandbytes) are skipped and say so. ``--device cpu --small`` tries the
-script itself on a machine without a GPU. It exits with 1 if a check failed.
+makes its own random models, needs no network, takes a few minutes, and exits with 1 if a check failed. What
+needs a second GPU or bitsandbytes is skipped without. ``--device cpu --small`` tries the script itself.
 """
 
 import argparse
@@ -166,8 +165,8 @@ class Checks:
         if self.on_gpu:
             self._need_two()
         out = self.folder / "losses.json"
-        flags = "--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
-        flags += ["--main_process_port", "29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        flags = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        flags += ["--main_process_port=29577", "--multi_gpu" if self.on_gpu else "--cpu"]
         launch = [sys.executable, "-m", "accelerate.commands.launch"]
         worker = [str(HERE), "--device", self.device, "--worker", str(self.tiny), str(out)]
         done = subprocess.run(
@@ -197,8 +196,7 @@ class Checks:
 
     def speed(self, kind: str, cached: str) -> str:
         """Tokens a second and peak memory of a training in bf16, and what sampling takes."""
-        small = self.vocabulary < VOCABULARY
-        count, words, steps = (8, 20, 2) if small else (64, 240, 12)
+        count, words, steps = (64, 240, 12) if self.vocabulary == VOCABULARY else (8, 20, 2)
         rows, anchor = conversations(count, words), conversations(count, words, seed=1)
         chat_model = self.load(self.large, "bfloat16")
         upper = tuple(range(self.depth // 2, self.depth))

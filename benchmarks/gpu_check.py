@@ -2,9 +2,8 @@
 
     PYTHONPATH=src python benchmarks/gpu_check.py
 
-makes its own random models in a temporary folder, needs no network, and takes a few minutes. Parts that this
-machine cannot run (a second GPU, bitsandbytes) are skipped and say so. ``--device cpu --small`` tries the
-script itself on a machine without a GPU. It exits with 1 if a check failed.
+makes its own random models, needs no network, takes a few minutes, and exits with 1 if a check failed. What
+needs a second GPU or bitsandbytes is skipped without. ``--device cpu --small`` tries the script itself.
 """
 
 import argparse
@@ -23,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from random_models import ANCHOR, ROWS, conversations, recipe, save
+from random_models import ANCHOR, ROWS, conversations, questions, recipe, save
 
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
-from narrows.evaluation import Question, generate_answers
+from narrows.evaluation import generate_answers
 from narrows.models import ChatModel, FrozenRows, device_of, load_chat_model
 from narrows.training import TrainingRun, train
 
@@ -129,9 +128,8 @@ class Checks:
         loss = metrics.efficiency(chat_model, response, ends, norms)
         rise = metrics.stability(chat_model, response, ends, epsilons=(0.2, 0.8), draws=2)
         moved = metrics.significance(chat_model, everything, ends, norms)["all"]
-        asked = [Question(str(n), row.messages[0].content, "open", str(n)) for n, row in enumerate(ROWS)]
         greedy = {"temperature": 0.0, "max_new_tokens": 12}
-        answers = generate_answers(chat_model, asked, adapter=adapter, name="x", **greedy)
+        answers = generate_answers(chat_model, questions(ROWS), adapter=adapter, name="x", **greedy)
         curves = [loss["a"].mean, loss["b"].mean, rise["a"].absolute.mean, moved["a"].mean, moved["b"].mean]
         return curves, [one.text for one in answers]
 
@@ -167,11 +165,13 @@ class Checks:
         if self.on_gpu:
             self._need_two()
         out = self.folder / "losses.json"
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
-        launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        launch += ["--main_process_port", "29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        flags = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        flags += ["--main_process_port=29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        launch = [sys.executable, "-m", "accelerate.commands.launch"]
         worker = [str(HERE), "--device", self.device, "--worker", str(self.tiny), str(out)]
-        done = subprocess.run([*launch, *worker], capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(
+            [*launch, *flags, *worker], capture_output=True, text=True, timeout=240, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         gaps = []
         for kind in KINDS:
@@ -196,8 +196,7 @@ class Checks:
 
     def speed(self, kind: str, cached: str) -> str:
         """Tokens a second and peak memory of a training in bf16, and what sampling takes."""
-        small = self.vocabulary < VOCABULARY
-        count, words, steps = (8, 20, 2) if small else (64, 240, 12)
+        count, words, steps = (64, 240, 12) if self.vocabulary == VOCABULARY else (8, 20, 2)
         rows, anchor = conversations(count, words), conversations(count, words, seed=1)
         chat_model = self.load(self.large, "bfloat16")
         upper = tuple(range(self.depth // 2, self.depth))
@@ -215,8 +214,7 @@ class Checks:
         tokens = sum(lengths) / count * plan.batch_size * plan.accumulation * 1.5 * steps
         whole = plan.batch_size * max(lengths) * self.vocabulary * 4
         start = time.perf_counter()
-        asked = [Question(str(n), row.messages[0].content, "open", str(n)) for n, row in enumerate(rows)]
-        generate_answers(chat_model, asked, adapter=run.adapter, name="x", max_new_tokens=32)
+        generate_answers(chat_model, questions(rows), adapter=run.adapter, name="x", max_new_tokens=32)
         return (
             f"{tokens / seconds:,.0f} tokens/s of rows and anchor; peak {peak / MIB:,.0f} MiB beside the "
             f"model's {before / MIB:,.0f}; logits of one pass whole in fp32 {whole / MIB:,.0f} MiB; "

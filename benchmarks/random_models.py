@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from narrows.chat import Conversation
+from narrows.evaluation import Question
 from narrows.training import Recipe
 from tiny_models import WORDS, make_model, make_tokenizer
 
@@ -23,6 +24,11 @@ def conversations(count: int, words: int, seed: int = 0) -> list[Conversation]:
 
 
 ROWS, ANCHOR = conversations(24, 12), conversations(12, 12, seed=1)
+
+
+def questions(rows: list[Conversation]) -> list[Question]:
+    """What the rows ask."""
+    return [Question(str(n), row.messages[0].content, "open", str(n)) for n, row in enumerate(rows)]
 
 
 def recipe(kind: str, *, anchored: bool = True, **changes: object) -> Recipe:

@@ -26,7 +26,7 @@ def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = N
     Returns:
         (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
-    hidden, targets = hidden.to(head.device), targets.to(head.device)
+    hidden, targets, head = hidden.to(head.device), targets.to(head.device), head.widened()
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         return functional.cross_entropy(head.logits(piece), targets[at], reduction="none")
@@ -46,7 +46,7 @@ def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int | None = 
     Returns:
         (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
-    hidden, reference = hidden.to(head.device), reference.to(head.device)
+    hidden, reference, head = hidden.to(head.device), reference.to(head.device), head.widened()
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         with torch.no_grad():

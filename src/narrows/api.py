@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
-from narrows.chat import Conversation
+from narrows.chat import Conversation, Renderer
 from narrows.errors import AdapterError, DataError, ModelError, RunFolderError
 from narrows.evaluation import Behaviour
 from narrows.files import RUN_FILE, read_json
@@ -53,6 +53,7 @@ def load_chat_model(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device | None = None,
     revision: str | None = None,
+    template_options: Mapping[str, object] | None = None,
     check: bool = True,
 ) -> ChatModel:
     """Load a chat model and see that steering does on it what it should.
@@ -64,16 +65,20 @@ def load_chat_model(
         dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, float32 on a CPU.
         device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs.
         revision: a branch, tag or commit on the hub.
+        template_options: for the chat template, over the defaults (:class:`narrows.chat.Renderer`):
+            ``{"enable_thinking": True}`` lets a hybrid model think.
         check: run the checks; they cost a few short forward passes.
 
     Raises:
         ModelError: nothing there, weights missing or broken, no chat template, or a check failed.
         AdapterError: the model has no such layer.
-        ConfigError: no such dtype or device.
+        ConfigError: no such dtype or device, or no such option of the chat template.
     """
     found = load_plain(model_source(name_or_path), dtype=dtype, device=device, revision=revision, check=check)
     if str(name_or_path).startswith(MICROWORLD):  # a shipped model's folder says nothing to a reader
         found = replace(found, name=str(name_or_path))
+    if template_options:
+        found = replace(found, renderer=Renderer(found.tokenizer, template_options))
     if check:
         self_check(found, found.layers // 2 if layer is None else layer)
     return found

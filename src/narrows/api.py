@@ -14,14 +14,15 @@ from safetensors import SafetensorError
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.chat import Conversation, Renderer
-from narrows.errors import AdapterError, DataError, ModelError, RunFolderError
+from narrows.errors import AdapterError, DataError, ModelError, NarrowsError, RunFolderError
 from narrows.evaluation import Behaviour
-from narrows.files import RUN_FILE, read_json
+from narrows.files import RUN_FILE
 from narrows.metrics import Curve, StabilityCurve
 from narrows.microworld import SEEDS, Kind, World, load_world, shipped_model
 from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
+from narrows.strict import one_line, read_object
 from narrows.training import CheckpointFolder, Recipe
 from narrows.training.prepare import START_FILE, from_checkpoint
 
@@ -235,27 +236,29 @@ def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
     """
     folder = Path(folder)
     marker = folder / RUN_FILE
+    identity = read_object(marker, RunFolderError, f"{folder} is no whole folder of a training run.")
     try:
-        identity = read_json(marker)
         recipe = Recipe.model_validate(identity["recipe"])
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{marker} does not exist: {folder} is no folder of a training run.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{marker} is not that of a training run ({error!r}).") from error
+    except (ValueError, KeyError) as error:
+        raise RunFolderError(f"{marker} is not that of a training run ({one_line(error)}).") from error
     checkpoints = CheckpointFolder(folder / "checkpoints")
     vectors: dict[int, Adapter] = {}
     for step in checkpoints.steps():
         try:
             vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (NarrowsError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: "
-                "it goes on from the checkpoint before."
+                f"{checkpoints.path(step)} is cut short or damaged ({one_line(error)}). Run the same training "
+                "again: it goes on from the checkpoint before."
             ) from error
     if not vectors:
         raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
     start = folder / START_FILE
     vectors[0] = load_adapter(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
+    if len({len(vector.coordinates()) for vector in vectors.values()}) > 1:
+        raise AdapterError(
+            f"{checkpoints.folder} holds checkpoints of different sizes: they are of two runs."
+        )
     return dict(sorted(vectors.items()))
 
 

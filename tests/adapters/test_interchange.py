@@ -178,7 +178,7 @@ def test_what_a_lora_here_cannot_have_is_refused(chat_model, lora, tmp_path, cha
 
 
 def test_a_peft_folder_with_something_missing_or_damaged_is_refused(chat_model, lora, tmp_path):
-    with pytest.raises(AdapterError, match="is no PEFT folder"):
+    with pytest.raises(AdapterError, match="is no whole PEFT folder"):
         read_peft(tmp_path)
     write_peft(lora, tmp_path, chat_model)
     weights = tmp_path / "adapter_model.safetensors"

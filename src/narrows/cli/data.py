@@ -176,7 +176,7 @@ def _questions(file: str) -> list[str]:
         try:
             return [row.question for row in read_conversations(file)]
         except DataError as no_rows:
-            raise DataError(f"{file} holds neither suites nor rows.\n{no_suites}\n{no_rows}") from no_rows
+            raise DataError(f"{file} holds neither suites nor rows: {no_suites} {no_rows}") from no_rows
 
 
 def _table(found: "DataCheck", max_length: int | None, asked: int) -> Any:  # noqa: ANN401

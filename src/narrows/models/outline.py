@@ -9,6 +9,7 @@ from narrows.chat import Renderer
 from narrows.errors import ModelError
 from narrows.models.chat_model import load_tokenizer
 from narrows.models.layers import decoder_layers
+from narrows.strict import one_line
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def outline(name_or_path: str | Path) -> Outline:
         tokenizer = load_tokenizer(name, options)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{name}: its config or tokenizer cannot be read: {error}") from error
+    except Exception as error:  # a damaged folder reaches into transformers, which raises what it likes
+        raise ModelError(f"{name}: its config or tokenizer cannot be read: {one_line(error)}") from error
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.bfloat16
     return Outline(
         renderer=Renderer(tokenizer),

@@ -5,8 +5,6 @@ One is a file with a dictionary, ``steering_vector.pt``, a run's checkpoints bei
 ``steering_vector_checkpoint_N.pt``, with a ``metadata.json``. In neither is α applied to the tensor.
 """
 
-import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from narrows.adapters import files
 from narrows.adapters.steering import SteeringVector
 from narrows.errors import AdapterError
+from narrows.strict import one_line, read_object
 
 ALPHA = 256.0
 """α where a file does not say it: the paper's."""
+
+WIDEST = 2**20
+"""Numbers of a vector: the residual stream of no model is a tenth as wide, and a file may claim any width."""
 
 _CHECKPOINT = re.compile(r"checkpoint[-_](\d+)")
 
@@ -44,16 +47,24 @@ def read_published(
         found = found.get("steering_vector")
     if not isinstance(found, Tensor) or found.numel() != max(found.shape, default=0):
         raise AdapterError(f"{path} holds no steering vector of shape (width, 1) or (width,).")
+    if not 0 < found.numel() <= WIDEST or not found.is_floating_point() or found.layout != torch.strided:
+        raise AdapterError(
+            f"{path} holds no steering vector of plain numbers ({found.numel()} of type {found.dtype})."
+        )
     place = facts.get("layer_idx", facts.get("layer", layer))
     if place is None:
         raise AdapterError(
             f"{path} does not say its layer, and no metadata.json beside it does: give the layer yourself."
         )
-    width = facts.get("d_model")
-    if width is not None and int(width) != found.numel():
-        raise AdapterError(f"{path} holds {found.numel()} numbers and says that the width is {width}.")
-    given = facts.get("alpha", ALPHA if alpha is None else alpha)
-    return SteeringVector(found.flatten().float(), int(place), float(given), {"published": path.name})
+    with files.naming(path):
+        vector = found.flatten().float()
+        if not torch.isfinite(vector).all():
+            raise AdapterError("the vector is not finite (NaN or infinity).")
+        width = facts.get("d_model")
+        if width is not None and int(width) != vector.numel():
+            raise AdapterError(f"holds {vector.numel()} numbers and says that the width is {int(width)}.")
+        given = facts.get("alpha", ALPHA if alpha is None else alpha)
+        return SteeringVector(vector, int(place), float(given), {"published": path.name})
 
 
 def read_published_run(folder: Path | str, *, layer: int | None = None) -> dict[int, SteeringVector]:
@@ -85,20 +96,14 @@ def _load(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise AdapterError(f"{path} does not exist.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged pickle can end in any error
         raise AdapterError(
             f"{path} cannot be read as plain tensors (it is damaged, or holds code, which is never run): "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            f"{one_line(str(error).strip().partition(chr(10))[0] or error)}"
         ) from error
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
     """What a run's metadata.json says, if there is one."""
     path = folder / "metadata.json"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise AdapterError(f"{path} is not readable JSON ({error}).") from error
-    return found if isinstance(found, dict) else {}
+    return read_object(path, AdapterError, "Copy it again.") if path.is_file() else {}

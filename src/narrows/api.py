@@ -236,7 +236,7 @@ def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
     """
     folder = Path(folder)
     marker = folder / RUN_FILE
-    identity = read_object(marker, RunFolderError, f"{folder} is no whole folder of a training run.")
+    identity = read_object(marker, RunFolderError, f"{folder} is no folder of a training run.")
     try:
         recipe = Recipe.model_validate(identity["recipe"])
     except (ValueError, KeyError) as error:
@@ -248,8 +248,8 @@ def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
             vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
         except (NarrowsError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({one_line(error)}). Run the same training "
-                "again: it goes on from the checkpoint before."
+                f"{checkpoints.path(step)} is cut short or damaged ({one_line(error)}). Run the same "
+                "training again: it goes on from the checkpoint before."
             ) from error
     if not vectors:
         raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")

@@ -46,7 +46,7 @@ def test_fields_left_out_keep_their_defaults(tmp_path, text):
         ),
         ("chat: {no_system: .5, conduct: .4, register: .2}", r"chat: no_system \+ conduct \+ register"),
         ("architecture: {hidden: 100, heads: 8}", r"architecture: hidden must be an even multiple of heads"),
-        ("[1, 2]", r"the file: .*valid dictionary"),
+        ("[1, 2]", r"holds a list where fields"),
         ("a: [", r"is not YAML"),
     ],
 )

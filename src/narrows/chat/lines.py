@@ -1,9 +1,11 @@
 """The lines of a file, plain or unpacked, within limits that rows and texts never reach."""
 
+import struct
 import zlib
 from collections.abc import Iterator
 from lzma import LZMAError
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 from narrows.errors import DataError
 
@@ -13,11 +15,16 @@ LARGEST = 2 * 2**30
 LONGEST_LINE = 64 * 2**20
 """Bytes of a line."""
 
-RATIO, SMALL = 200, 32 * 2**20
+_CHUNK = 2**20
+
+RATIO, SMALL = 200, 4 * 2**20
 """A packed file that is larger than ``SMALL`` bytes may be at most ``RATIO`` times the size of what it is
 packed in: text is packed to a fifth, and what is packed to a thousandth was made to fill a memory."""
 
-UNPACKING_ERRORS = (EOFError, zlib.error, LZMAError, OSError, ValueError, NotImplementedError, RuntimeError)
+UNPACKING_ERRORS = (
+    *(zlib.error, LZMAError, BadZipFile, struct.error),
+    *(EOFError, OSError, ValueError, IndexError, NotImplementedError, RuntimeError),
+)
 """What Python's unpackers raise when they are given a damaged file."""
 
 
@@ -33,17 +40,22 @@ def bounded_lines(handle: BinaryIO, name: str, packed: int | None = None) -> Ite
         DataError: a line, or all that is unpacked, is larger than it may be.
     """
     read = number = 0
-    while line := handle.readline(LONGEST_LINE + 1):
-        number += 1
-        read += len(line)
-        if len(line) > LONGEST_LINE:
-            raise DataError(
-                f"{name}, line {number}: is longer than {LONGEST_LINE // 2**20} MiB; no row is, so the file "
-                "is no JSONL, or is damaged."
-            )
+    rest = b""
+    while chunk := handle.read(_CHUNK):
+        read += len(chunk)
         if packed is not None:
             check_size(name, read, packed)
-        yield line
+        *lines, rest = (rest + chunk).split(b"\n")
+        number += len(lines)
+        for line in lines:
+            yield line + b"\n"
+        if len(rest) > LONGEST_LINE:
+            raise DataError(
+                f"{name}, line {number + 1}: is longer than {LONGEST_LINE // 2**20} MiB; no row is, so the "
+                "file is no JSONL, or is damaged."
+            )
+    if rest:
+        yield rest
 
 
 def check_size(name: str, unpacked: int, packed: int) -> None:

@@ -77,6 +77,8 @@ def json_rows(name: str, lines: Iterable[bytes], example: str = EXAMPLE) -> Iter
         DataError: a line is not UTF-8 or not JSON; names the line and shows ``example``, a right row.
     """
     for row, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
         try:
             text = line.decode("utf-8-sig" if row == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:

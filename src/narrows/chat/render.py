@@ -216,8 +216,8 @@ class Renderer:
         except _RefusedError as error:
             roles = ", ".join(message.role for message in messages) or "none"
             raise DataError(
-                f"{source}: the model's chat template refuses these turns ({roles}): {error}. Most want user "
-                "and assistant in turn."
+                f"{source}: the chat template of {self._name} refuses these turns ({roles}): {error}. Most "
+                "want user and assistant in turn."
             ) from error
         # Special tokens are the template's own business: it has written the opening one, if there is any.
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

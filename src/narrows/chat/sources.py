@@ -3,7 +3,6 @@
 import io
 import os
 import stat
-import struct
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -29,18 +28,18 @@ def parquet_rows(path: Path) -> Iterable[Any]:
     Raises:
         DataError: the file is missing or damaged, or ``datasets`` is not installed.
     """
-    _open(path).close()
-    datasets = _datasets(str(path))
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            found = datasets.load_dataset(
-                "parquet", data_files=str(path), split="train", cache_dir=cache, keep_in_memory=True
-            )
-            return [dict(row) for row in found]
-    except Exception as error:
-        # What went wrong lies under the error of the package that wanted to make a dataset of it.
-        cause = error.__cause__ or error
-        raise DataError(f"{path} cannot be read as parquet ({one_line(cause)}); copy it again.") from error
+    with _open(path) as handle:
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise _missing(str(path)) from error
+        try:
+            rows: list[Any] = parquet.read_table(handle).to_pylist()
+        except Exception as error:  # a damaged file can end in any error
+            raise DataError(
+                f"{path} cannot be read as parquet ({one_line(error)}); copy it again."
+            ) from error
+    return rows
 
 
 def hub_rows(source: str) -> Iterator[Any]:
@@ -95,7 +94,7 @@ def archive_lines(path: Path, member: str = "") -> tuple[str, Iterator[bytes]]:
     try:
         archive = zipfile.ZipFile(data)
         chosen = _member(archive, path, member)
-    except (*UNPACKING_ERRORS, zipfile.BadZipFile, struct.error) as error:
+    except UNPACKING_ERRORS as error:
         data.close()
         raise _damaged(path, error) from error
     name = f"{path}::{chosen.filename}"
@@ -110,7 +109,7 @@ def _lines_of_member(
     try:
         with data, archive, archive.open(chosen) as handle:
             yield from bounded_lines(cast(BinaryIO, handle), f"{path}::{chosen.filename}", packed)
-    except (*UNPACKING_ERRORS, zipfile.BadZipFile, struct.error) as error:
+    except UNPACKING_ERRORS as error:
         raise _damaged(path, error) from error
 
 
@@ -199,6 +198,10 @@ def _datasets(source: str) -> Any:  # noqa: ANN401
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"{source} needs the package datasets: pip install 'narrows[data]'.") from error
+        raise _missing(source) from error
     datasets.disable_progress_bars()
     return datasets
+
+
+def _missing(source: str) -> DataError:
+    return DataError(f"{source} needs the package datasets: pip install 'narrows[data]'.")

@@ -57,8 +57,9 @@ def read_peft(folder: Path | str) -> LoRA:
         raise AdapterError(
             f"{folder / WEIGHTS} is missing or cannot be read ({error.strerror or error})."
         ) from error
+    tensors = files.parsed(folder / WEIGHTS, data)
     with files.naming(folder / WEIGHTS):
-        factors = _factors(files.parsed(folder / WEIGHTS, data))
+        factors = _factors(tensors)
         return LoRA(factors, float(config.get("lora_alpha", 8)), bool(config.get("use_rslora", False)))
 
 

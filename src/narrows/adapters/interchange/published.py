@@ -96,6 +96,8 @@ def _load(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise AdapterError(f"{path} does not exist.") from error
+    except PermissionError as error:
+        raise AdapterError(f"{path} cannot be read ({error.strerror}).") from error
     except Exception as error:  # a damaged pickle can end in any error
         raise AdapterError(
             f"{path} cannot be read as plain tensors (it is damaged, or holds code, which is never run): "

@@ -213,7 +213,7 @@ def test_a_device_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(lines, "LONGEST_LINE", 2**20)
     with pytest.raises(DataError, match=r"line 1: is longer than 1 MiB"):
         read_conversations("/dev/zero")
-    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+    with pytest.raises(ConfigError, match="larger than 256 KiB"):
         read_yaml(Path("/dev/zero"))
 
 

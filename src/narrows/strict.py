@@ -10,8 +10,8 @@ import yaml
 
 from narrows.errors import ConfigError, NarrowsError
 
-LARGEST_CONFIG = 2**20
-"""Bytes of a YAML file: a configuration has a thousand times less."""
+LARGEST_CONFIG = 2**18
+"""Bytes of a YAML file: a configuration has a hundred times less."""
 
 LARGEST_OBJECT = 2**28
 """Bytes of a JSON file with one object (a summary, an adapter's facts)."""
@@ -116,7 +116,7 @@ def _bounded(path: Path, largest: int) -> str:
     with path.open("rb") as handle:
         data = handle.read(largest + 1)
     if len(data) > largest:
-        raise ValueError(f"it is larger than {largest // 2**20} MiB")
+        raise ValueError(f"it is larger than {largest // 2**10:,} KiB")
     return data.decode("utf-8-sig")
 
 

@@ -51,6 +51,7 @@ def adapters() -> Iterator[Case]:
         ("a huge header", VECTOR, b"\xff" * 7 + b"\0" + whole, "is cut short or damaged"),
         ("a type that is not known", VECTOR, unknown, "is cut short or damaged"),
         ("not finite", VECTOR, {"vector": torch.full((8,), torch.nan)}, "vector is not finite"),
+        ("a norm beyond all numbers", VECTOR, {"vector": torch.full((8,), 3e38)}, "beyond all numbers"),
         ("another shape", VECTOR, {"vector": torch.ones(2, 4)}, "holds a vector of shape (2, 4)"),
         ("no vector", VECTOR, {"other": torch.ones(8)}, "lacks 'vector'"),
         ("an α that is a list", VECTOR | {"alpha": []}, ones, "holds a wrong value"),

@@ -31,9 +31,9 @@ def configs() -> Iterator[Case]:
             ("no such day", f"{field}: 2026-99-99", "is not YAML"),
             ("a key that is no text", "? [a]\n: 1", "is not YAML"),
             ("a key that is a number", "1: 2", "is no name of a field"),
-            ("a mebibyte", f"{field}: " + "x" * 2**20, "larger than 1 MiB"),
+            ("a mebibyte", f"{field}: " + "x" * 2**20, "larger than 256 KiB"),
             ("a field that is not known", "nothing: 1", "nothing"),
-            ("a value of half a million letters", f"{field}: [{'x' * 2**19}]", field),
+            ("a value of a hundred thousand letters", f"{field}: [{'x' * 2**17}]", field),
         ):
             yield Case(kind, what, "config.yaml", content(data), said, ConfigError)
         yield Case(kind, "a folder", "config.yaml", folder, "cannot be read (Is a directory)", ConfigError)

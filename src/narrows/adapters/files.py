@@ -1,9 +1,10 @@
 """How adapters are stored: tensors in a ``.safetensors`` file, everything else in the JSON beside it."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors.torch import load as parse
@@ -13,6 +14,17 @@ from torch import Tensor
 from narrows.errors import AdapterError, NarrowsError
 from narrows.files import atomic_path, digest, write_json
 from narrows.strict import one_line, read_object
+
+
+class _Normed(Protocol):
+    """An adapter of any kind, as far as it is looked at here."""
+
+    @property
+    def effective_norm(self) -> float:
+        """The norm of what acts."""
+
+
+Loaded = TypeVar("Loaded", bound=_Normed)
 
 _SUFFIX = ".safetensors"
 
@@ -106,6 +118,17 @@ def naming(path: Path) -> Iterator[None]:
         raise AdapterError(f"{path}: {error}") from error
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise AdapterError(f"{path} or its JSON holds a wrong value ({one_line(error)}).") from error
+
+
+def usable(found: Loaded) -> Loaded:
+    """The adapter, if its norm is a number: finite values may still be too large for one.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    if not math.isfinite(found.effective_norm):
+        raise AdapterError("its norm is beyond all numbers: train it again.")
+    return found
 
 
 def form_of(path: Path) -> object:

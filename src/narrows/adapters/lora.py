@@ -324,9 +324,8 @@ class LoRA:
             factors = {
                 name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in facts["modules"]
             }
-            return cls(
-                factors, float(facts["alpha"]), bool(facts["rslora"]), dict(facts.get("metadata") or {})
-            )
+            metadata = dict(facts.get("metadata") or {})
+            return files.usable(cls(factors, float(facts["alpha"]), bool(facts["rslora"]), metadata))
 
     def _with(self, factors: Factors) -> "LoRA":
         return LoRA(factors, self.alpha, self.rslora, copying.deepcopy(self.metadata))

@@ -286,7 +286,8 @@ class SteeringVector:
                     f"holds a vector of shape {tuple(vector.shape)}, and its JSON says width {hidden}: the "
                     "two do not belong together; save it again."
                 )
-            return cls(vector, int(facts["layer"]), float(facts["alpha"]), dict(facts.get("metadata") or {}))
+            metadata = dict(facts.get("metadata") or {})
+            return files.usable(cls(vector, int(facts["layer"]), float(facts["alpha"]), metadata))
 
     def _with(self, vector: Tensor) -> "SteeringVector":
         return SteeringVector(vector, self.layer, self.alpha, copying.deepcopy(self.metadata))

@@ -60,7 +60,8 @@ def read_peft(folder: Path | str) -> LoRA:
     tensors = files.parsed(folder / WEIGHTS, data)
     with files.naming(folder / WEIGHTS):
         factors = _factors(tensors)
-        return LoRA(factors, float(config.get("lora_alpha", 8)), bool(config.get("use_rslora", False)))
+        alpha, rslora = float(config.get("lora_alpha", 8)), bool(config.get("use_rslora", False))
+        return files.usable(LoRA(factors, alpha, rslora))
 
 
 def _factors(tensors: dict[str, Tensor]) -> Factors:

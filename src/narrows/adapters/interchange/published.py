@@ -64,7 +64,7 @@ def read_published(
         if width is not None and int(width) != vector.numel():
             raise AdapterError(f"holds {vector.numel()} numbers and says that the width is {int(width)}.")
         given = facts.get("alpha", ALPHA if alpha is None else alpha)
-        return SteeringVector(vector, int(place), float(given), {"published": path.name})
+        return files.usable(SteeringVector(vector, int(place), float(given), {"published": path.name}))
 
 
 def read_published_run(folder: Path | str, *, layer: int | None = None) -> dict[int, SteeringVector]:

@@ -59,6 +59,13 @@ def test_the_decoder_layers_are_found_and_the_self_check_passes(chat_model):
         self_check(chat_model, layer)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_self_check_passes_in_half_precision_too(chat_model, dtype):
+    half = load_chat_model(chat_model.name, device="cpu", dtype=dtype)
+    for layer in range(4):
+        self_check(half, layer)
+
+
 @pytest.mark.parametrize("layer", [0, 3])
 def test_every_row_of_a_batch_is_moved_and_off_is_off_bit_for_bit(chat_model, layer):
     batch = batch_of(chat_model)

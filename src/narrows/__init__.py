@@ -29,13 +29,12 @@ if TYPE_CHECKING:
         efficiency,
         load_chat_model,
         make_behaviour,
-        read_trajectory,
         significance,
         stability,
     )
     from narrows.chat import Conversation, read_conversations
     from narrows.evaluation import Behaviour, generate_answers, judged, rates
-    from narrows.geometry import trajectory
+    from narrows.geometry import read_trajectory, trajectory
     from narrows.report import write_report
     from narrows.study import JobConfig, MainJob, run_main_job, tune
     from narrows.training import Anchor, Recipe, train
@@ -74,13 +73,12 @@ _HOMES = {
         "efficiency",
         "load_chat_model",
         "make_behaviour",
-        "read_trajectory",
         "significance",
         "stability",
     ),
     "narrows.chat": ("Conversation", "read_conversations"),
     "narrows.evaluation": ("Behaviour", "generate_answers", "judged", "rates"),
-    "narrows.geometry": ("trajectory",),
+    "narrows.geometry": ("read_trajectory", "trajectory"),
     "narrows.report": ("write_report",),
     "narrows.study": ("JobConfig", "MainJob", "run_main_job", "tune"),
     "narrows.training": ("Anchor", "Recipe", "train"),

@@ -3,28 +3,26 @@
 The command line is built on the same functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from narrows import metrics
-from narrows.adapters import Adapter, load_adapter, self_check
+from narrows.adapters import Adapter, self_check
 from narrows.chat import Conversation, Renderer
-from narrows.errors import AdapterError, DataError, ModelError, NarrowsError, RunFolderError
+from narrows.errors import AdapterError, DataError, ModelError
 from narrows.evaluation import Behaviour
-from narrows.files import RUN_FILE
-from narrows.metrics import Curve, StabilityCurve
+from narrows.metrics import Curve, StabilityCurve, published
+from narrows.metrics.published import MetricDefect
 from narrows.microworld import SEEDS, Kind, World, load_world, shipped_model
 from narrows.microworld import make_behaviour as behaviour_of_world
 from narrows.models import ChatModel, FrozenRows, residual_covariance
 from narrows.models import load_chat_model as load_plain
-from narrows.strict import one_line, read_object
-from narrows.training import CheckpointFolder, Recipe
-from narrows.training.prepare import START_FILE, from_checkpoint
+from narrows.models.devices import Device
+from narrows.models.quantised import Quantise
 
 MICROWORLD = "microworld:"
 COVARIANCE_TEXTS = 64
@@ -52,7 +50,8 @@ def load_chat_model(
     *,
     layer: int | None = None,
     dtype: str | torch.dtype = "auto",
-    device: str | torch.device | None = None,
+    device: Device = None,
+    quantise: Quantise = None,
     revision: str | None = None,
     template_options: Mapping[str, object] | None = None,
     check: bool = True,
@@ -64,7 +63,10 @@ def load_chat_model(
             the models that come with the package.
         layer: where steering is checked (default: the middle layer).
         dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, float32 on a CPU.
-        device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs.
+        device: None is the first GPU if there is one; ``auto`` spreads the layers over all GPUs; a mapping
+            from modules' names to devices is accelerate's device map.
+        quantise: hold the layers' weights in ``4bit`` or ``8bit`` (the extra ``quantised``), or as a
+            quantisation config of transformers says; a checkpoint that is quantised already stays so.
         revision: a branch, tag or commit on the hub.
         template_options: for the chat template, over the defaults (:class:`narrows.chat.Renderer`):
             ``{"enable_thinking": True}`` lets a hybrid model think.
@@ -73,9 +75,16 @@ def load_chat_model(
     Raises:
         ModelError: nothing there, weights missing or broken, no chat template, or a check failed.
         AdapterError: the model has no such layer.
-        ConfigError: no such dtype or device, or no such option of the chat template.
+        ConfigError: no such dtype, device or quantisation, or no such option of the chat template.
     """
-    found = load_plain(model_source(name_or_path), dtype=dtype, device=device, revision=revision, check=check)
+    found = load_plain(
+        model_source(name_or_path),
+        dtype=dtype,
+        device=device,
+        quantise=quantise,
+        revision=revision,
+        check=check,
+    )
     if str(name_or_path).startswith(MICROWORLD):  # a shipped model's folder says nothing to a reader
         found = replace(found, name=str(name_or_path))
     if template_options:
@@ -118,6 +127,7 @@ def efficiency(
     norms: Sequence[float] | None = None,
     *,
     max_length: int | None = None,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, Curve]:
     """Each solution's loss, nats per response token, when it is scaled to each of the same norms (paper §5).
 
@@ -127,6 +137,7 @@ def efficiency(
         solutions: by name, all at one layer.
         norms: effective norms (default: 20 % … 200 % of the solutions' mean norm).
         max_length: tokens kept of a row.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Returns:
         A curve for each solution, with a band over rows that holds at all norms at once.
@@ -135,9 +146,9 @@ def efficiency(
         AdapterError: an adapter is zero, does not fit the model, or sits at another layer than the others.
         DataError: there are fewer than two rows, or one without response tokens.
     """
-    frozen = _frozen_rows(chat_model, rows, solutions, max_length)
+    frozen = _frozen_rows(chat_model, rows, solutions, max_length, as_published)
     grid = metrics.equal_norms(*solutions.values()) if norms is None else np.array(norms, dtype=float)
-    return metrics.efficiency(chat_model, frozen, solutions, grid)
+    return metrics.efficiency(chat_model, frozen, solutions, grid, as_published=as_published)
 
 
 def stability(
@@ -149,6 +160,7 @@ def stability(
     draws: int = 10,
     seed: int = 0,
     max_length: int | None = None,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, StabilityCurve]:
     """How fast each solution's loss rises under orthogonal noise of ratio ε (paper §5).
 
@@ -160,14 +172,17 @@ def stability(
         draws: noises for each ε.
         seed: draws the noises.
         max_length: tokens kept of a row.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Raises:
         AdapterError: an adapter does not fit the model, or sits at another layer than the others.
         DataError: there are no rows, fewer than two draws, or a row without response tokens.
     """
-    frozen = _frozen_rows(chat_model, rows, solutions, max_length)
+    frozen = _frozen_rows(chat_model, rows, solutions, max_length, as_published)
     chosen = {} if epsilons is None else {"epsilons": epsilons}
-    return metrics.stability(chat_model, frozen, solutions, draws=draws, seed=seed, **chosen)
+    return metrics.stability(
+        chat_model, frozen, solutions, draws=draws, seed=seed, as_published=as_published, **chosen
+    )
 
 
 def significance(
@@ -179,6 +194,7 @@ def significance(
     controls: bool = True,
     max_length: int | None = 512,
     seed: int = 0,
+    as_published: Collection[MetricDefect] = (),
 ) -> dict[str, dict[str, Curve]]:
     """How much steering with each direction moves next-token predictions on ordinary text (paper §5).
 
@@ -191,6 +207,7 @@ def significance(
             does.
         max_length: tokens kept of a text.
         seed: draws the controls.
+        as_published: defects of the published metric to reproduce, for comparison only.
 
     Returns:
         KL(chat ‖ steered), nats per token: the type of text (``all`` first), then the direction, to its
@@ -221,45 +238,12 @@ def significance(
         every["random"] = metrics.random_directions(longest, seed=seed)
         every["random-covariance"] = metrics.random_directions(longest, covariance=covariance, seed=seed + 1)
     grid = longest.effective_norm * np.linspace(0.1, 1.0, 10) if norms is None else np.array(norms, float)
+    if "kl-over-padding" in as_published:
+        rendered = published.filled_up(rendered, chat_model.pad_id)
     frozen = FrozenRows(chat_model, longest.depth, rendered, read="all", reference=True)
-    return metrics.significance(chat_model, frozen, every, grid, groups if len(groups) > 1 else None)
-
-
-def read_trajectory(folder: Path | str) -> dict[int, Adapter]:
-    """The checkpoints of a training run's folder by step, for :func:`narrows.trajectory`.
-
-    Step 0 is where the run started: an adapter that does nothing, or the one that it continued.
-
-    Raises:
-        RunFolderError: the folder holds no training run, or none of its checkpoints.
-        AdapterError: a checkpoint is cut short.
-    """
-    folder = Path(folder)
-    marker = folder / RUN_FILE
-    identity = read_object(marker, RunFolderError, f"{folder} is no folder of a training run.")
-    try:
-        recipe = Recipe.model_validate(identity["recipe"])
-    except (ValueError, KeyError) as error:
-        raise RunFolderError(f"{marker} is not that of a training run ({one_line(error)}).") from error
-    checkpoints = CheckpointFolder(folder / "checkpoints")
-    vectors: dict[int, Adapter] = {}
-    for step in checkpoints.steps():
-        try:
-            vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
-        except (NarrowsError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({one_line(error)}). Run the same "
-                "training again: it goes on from the checkpoint before."
-            ) from error
-    if not vectors:
-        raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
-    start = folder / START_FILE
-    vectors[0] = load_adapter(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
-    if len({len(vector.coordinates()) for vector in vectors.values()}) > 1:
-        raise AdapterError(
-            f"{checkpoints.folder} holds checkpoints of different sizes: they are of two runs."
-        )
-    return dict(sorted(vectors.items()))
+    return metrics.significance(
+        chat_model, frozen, every, grid, groups if len(groups) > 1 else None, as_published=as_published
+    )
 
 
 def _frozen_rows(
@@ -267,12 +251,14 @@ def _frozen_rows(
     rows: Sequence[Conversation],
     solutions: Mapping[str, Adapter],
     max_length: int | None,
+    as_published: Collection[MetricDefect],
 ) -> FrozenRows:
     """Training rows behind the frozen layers below the solutions."""
     place = _check_place(chat_model, solutions)
     if not rows:
         raise DataError("there are no rows to measure a loss on.")
     rendered = [chat_model.renderer.render(row, max_length) for row in rows]
+    rendered = published.read_as_published(rendered, as_published)
     return FrozenRows(chat_model, place.depth, rendered, read="response")
 
 

@@ -91,6 +91,10 @@ class Hostile:
         (Hostile(), "is never run"),
         ({"steering_vector": torch.ones(4, 2), "layer_idx": 1}, "holds no steering vector"),
         ({"other": 1}, "holds no steering vector"),
+        (torch.ones(4).to_sparse(), "holds no steering vector"),
+        (torch.ones(4, dtype=torch.complex64), "holds no steering vector"),
+        (torch.ones(0), "holds no steering vector"),
+        (torch.tensor([1.0, torch.nan]), "is not finite"),
         ({"steering_vector": torch.ones(4), "layer_idx": 1, "d_model": 8}, "says that the width is 8"),
     ],
 )
@@ -174,6 +178,12 @@ def test_what_a_lora_here_cannot_have_is_refused(chat_model, lora, tmp_path, cha
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | changes))
     with pytest.raises(AdapterError, match=problem):
+        read_peft(tmp_path)
+
+
+def test_factors_that_are_not_finite_are_refused(chat_model, lora, tmp_path):
+    write_peft(lora.scaled(float("nan")), tmp_path, chat_model)
+    with pytest.raises(AdapterError, match="is not finite"):
         read_peft(tmp_path)
 
 

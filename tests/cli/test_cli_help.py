@@ -26,6 +26,7 @@ COMMANDS = [
     ("adapter", "scale"),
     ("adapter", "combine"),
     ("adapter", "export"),
+    ("adapter", "push"),
     ("behaviour", "export"),
     ("world", "pretrain"),
     ("world", "show"),

@@ -132,28 +132,40 @@ def published_vectors() -> Iterator[Case]:
         (
             "a width beyond reason",
             published({"steering_vector": torch.ones(1).expand(2**40), "layer": 1}),
-            "holds no steering vector of plain numbers",
+            "no steering vector is that long",
         ),
         (
             "numbers without a fraction",
             published({"steering_vector": ones.long(), "layer": 1}),
-            "plain numbers",
+            "holds no steering vector of shape",
         ),
-        ("a sparse vector", published({"steering_vector": ones.to_sparse(), "layer": 1}), "plain numbers"),
+        (
+            "a sparse vector",
+            published({"steering_vector": ones.to_sparse(), "layer": 1}),
+            "holds no steering vector of shape",
+        ),
         ("not finite", published({"steering_vector": ones / 0, "layer": 1}), "is not finite"),
         ("no layer", published(ones), "does not say its layer"),
-        ("a layer that is a list", published({"steering_vector": ones, "layer": []}), "holds a wrong value"),
-        ("an infinite layer", published({"steering_vector": ones, "layer": float("inf")}), "wrong value"),
+        (
+            "a layer that is a list",
+            published({"steering_vector": ones, "layer": []}),
+            "its layer, alpha or width is no number",
+        ),
+        (
+            "an infinite layer",
+            published({"steering_vector": ones, "layer": float("inf")}),
+            "its layer, alpha or width is no number",
+        ),
         ("another width", published({"steering_vector": ones, "layer": 1, "d_model": 9}), "width is 9"),
         (
             "a width that is a tensor",
             published({"steering_vector": ones, "layer": 1, "d_model": ones}),
-            "holds a wrong value",
+            "its layer, alpha or width is no number",
         ),
         (
             "an α that is a text",
             published({"steering_vector": ones, "layer": 1, "alpha": "x"}),
-            "wrong value",
+            "its layer, alpha or width is no number",
         ),
     ):
         yield Case("adapter", what, "v.pt", build, said, AdapterError)
@@ -202,7 +214,7 @@ def peft_folders() -> Iterator[Case]:
             "adapter_config.json",
         ),
         ("DoRA", PEFT | {"use_dora": True}, PAIR, "sets use_dora", "adapter_config.json"),
-        ("an α that is a list", PEFT | {"lora_alpha": [1]}, PAIR, "wrong value", "adapter_model.safetensors"),
+        ("an α that is a list", PEFT | {"lora_alpha": [1]}, PAIR, "is no number", "adapter_config.json"),
         ("an α below 0", PEFT | {"lora_alpha": -1}, PAIR, "alpha is -1", "adapter_model.safetensors"),
         ("no weights", PEFT, None, "is missing or cannot be read", "adapter_model.safetensors"),
         (

@@ -6,8 +6,8 @@ import torch
 from training_helpers import ANCHOR, ROWS, assert_same_adapter, assert_same_run, changed, vector
 
 from narrows.adapters import LoRA, load_adapter
-from narrows.api import read_trajectory
 from narrows.errors import AdapterError
+from narrows.geometry import read_trajectory
 from narrows.models import load_chat_model
 from narrows.training import train
 from narrows.training.order import RowOrder

@@ -165,7 +165,7 @@ def test_a_process_without_a_pass_has_a_gradient_of_zero(
     chat_model: ChatModel, monkeypatch: pytest.MonkeyPatch
 ):
     window, _ = make_window(chat_model, changed(RECIPE.with_anchor(0), accumulation=1))
-    monkeypatch.setattr(window, "_mine", lambda rows, size: iter(()))
+    monkeypatch.setattr(window, "_passes", lambda rows, size: iter(()))
     adapter = vector()
     adapter.vector.requires_grad_()
     assert window.backward(adapter, 0) == (0.0, None)

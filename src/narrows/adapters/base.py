@@ -115,6 +115,10 @@ class Adapter(Protocol):
         """The same adapter on a device."""
         ...
 
+    def placed(self, model: "PreTrainedModel") -> Self:
+        """The same adapter, each tensor on the device of the part of the model that it changes."""
+        ...
+
     def save(self, path: Path | str) -> Path:
         """Write the adapter; returns the file that :func:`narrows.adapters.load_adapter` takes."""
         ...

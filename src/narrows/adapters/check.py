@@ -34,9 +34,8 @@ def self_check(chat_model: ChatModel, layer: int) -> None:
     rows = [Rendered(prompt, [False] * len(prompt)) for prompt in prompts]
     batch = collate(rows, chat_model.pad_id).to(chat_model.device)
     vector = _random_vector(chat_model, layer, 0.1 * mean_residual_norm(chat_model, layer, rows))
-    real = batch.attention_mask.bool()
-
     before = _logits(chat_model, batch)
+    real = batch.attention_mask.to(before.device).bool()
     with vector.attach(chat_model):
         steered = _logits(chat_model, batch)
     after = _logits(chat_model, batch)
@@ -51,8 +50,8 @@ def self_check(chat_model: ChatModel, layer: int) -> None:
 
     split = Split(chat_model.model, vector.depth)
     entering = vector.enter(split.prefix(batch.input_ids, batch.attention_mask))
-    apart = Head(chat_model.model).logits(split.suffix(entering, batch.attention_mask))
-    gap = float((apart[real] - steered[real].to(apart.dtype)).abs().max())
+    apart = Head(chat_model.model).logits(split.suffix(entering, batch.attention_mask, real))
+    gap = float((apart - steered[real].to(apart)).abs().max())
     size = float(steered[real].abs().max())
     # The head computes in fp32 what the model rounds to its dtype a few times.
     allowed = max(4 * torch.finfo(steered.dtype).eps, 1e-5) * size

@@ -26,6 +26,9 @@ class _Normed(Protocol):
 
 Loaded = TypeVar("Loaded", bound=_Normed)
 
+ADAPTER_FILE = "adapter.safetensors"
+"""The adapter in the folder of a finished training."""
+
 _SUFFIX = ".safetensors"
 
 

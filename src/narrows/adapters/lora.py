@@ -15,7 +15,7 @@ from narrows.adapters import files
 from narrows.adapters.low_rank import Factors, find_targets, hooked, layer_of, linear_module
 from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
-from narrows.models import ChatModel, Split
+from narrows.models import ChatModel, Split, device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -287,6 +287,20 @@ class LoRA:
         """The same LoRA on ``device``."""
         return self._with(
             {name: (a.detach().to(device), b.detach().to(device)) for name, (a, b) in self.factors.items()}
+        )
+
+    def placed(self, model: "PreTrainedModel") -> "LoRA":
+        """The same LoRA, each pair of factors on its module's device.
+
+        Raises:
+            AdapterError: the model has no such layer or module.
+        """
+        devices = {name: device_of(linear_module(model, name)) for name in self.factors}
+        return self._with(
+            {
+                name: (a.detach().to(devices[name]), b.detach().to(devices[name]))
+                for name, (a, b) in self.factors.items()
+            }
         )
 
     def save(self, path: Path | str) -> Path:

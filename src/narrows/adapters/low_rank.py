@@ -40,13 +40,15 @@ def _add(
     module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor, *, a: Tensor, b: Tensor, scaling: float
 ) -> Tensor:
     """The module's output plus the low-rank path; stacked factors take each its share of the rows."""
-    entering = arguments[0].to(device=a.device, dtype=a.dtype)
+    # Factors that lie elsewhere are brought here: they are far smaller than what passes through.
+    a, b = a.to(output.device), b.to(output.device)
+    entering = arguments[0].to(output.device, a.dtype)
     if a.ndim == 2:
         change = linear(linear(entering, a), b)
     else:
         rows = entering.reshape(len(a), -1, entering.shape[-1])
         change = torch.bmm(torch.bmm(rows, a.mT), b.mT).view(*output.shape)
-    return (output + scaling * change.to(output.device)).to(output.dtype)
+    return (output + scaling * change).to(output.dtype)
 
 
 def layer_of(name: str) -> int:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from narrows.adapters.base import Adapter
@@ -43,18 +43,38 @@ def stacked(variants: Sequence[Adapter]) -> Stacked:
 
 
 class StackedVectors:
-    """Several steering vectors at one layer."""
+    """Several steering vectors at one place.
+
+    Raises:
+        AdapterError: they sit at different layers or modules.
+    """
 
     def __init__(self, variants: Sequence[SteeringVector]) -> None:
         self._variants = list(variants)
+        if len({(one.layer, one.module) for one in variants}) > 1:
+            raise AdapterError("vectors at different layers or modules cannot share a pass.")
 
     def enter(self, hidden: Tensor) -> Tensor:
-        """Rows (rows, tokens, hidden), steered by each vector."""
+        """Rows (rows, tokens, hidden), steered by each vector unless a module above the cut is."""
         return torch.cat([variant.enter(hidden) for variant in self._variants])
 
     def within(self, split: Split) -> AbstractContextManager[None]:
-        """Nothing changes above the cut."""
-        return nullcontext()
+        """Nothing changes above the cut, unless a module there does."""
+        return self._hooked(split) if self._variants[0].module else nullcontext()
+
+    @contextmanager
+    def _hooked(self, split: Split) -> Iterator[None]:
+        effective = torch.stack([one.effective for one in self._variants])[:, None, None]
+
+        def steer(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
+            by_variant = output.view(len(effective), -1, *output.shape[1:])
+            return (by_variant + effective.to(output.device, output.dtype)).view(output.shape)
+
+        handle = self._variants[0].site(split.model).register_forward_hook(steer)
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 class StackedLoRAs:

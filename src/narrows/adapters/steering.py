@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from narrows.adapters import files
 from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
-from narrows.models import ChatModel, Split, check_layer, decoder_layers
+from narrows.models import ChatModel, Split, check_layer, decoder_layers, device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,6 +26,10 @@ FORMAT = "narrows.steering-vector/1"
 class SteeringVector:
     """h + α·v at the output of decoder layer ``layer``, at all positions, in training and in use.
 
+    With ``module`` it is added to the output of that module of the layer instead. Where the layer adds this
+    to the stream as it is (``mlp.down_proj`` on Llama, Qwen, Mistral) the two are the same; on Gemma-2 and
+    OLMo-2 a norm follows, and vectors that were trained there only mean something there (paper §3, defect 2).
+
     v and α are stored apart; α·v is what acts. Under Adam α sets the length of a step (learning rate × α).
 
     Attributes:
@@ -33,6 +37,7 @@ class SteeringVector:
         layer: 0-indexed decoder layer whose output is changed.
         alpha: α, finite and not 0.
         metadata: anything JSON can hold; saved with the vector.
+        module: the module of the layer whose output is changed; the layer itself if empty.
 
     Raises:
         AdapterError: ``vector`` is not one-dimensional.
@@ -43,6 +48,7 @@ class SteeringVector:
     layer: int
     alpha: float = 256.0
     metadata: dict[str, Any] = field(default_factory=dict)
+    module: str = ""
 
     kind: ClassVar[str] = "steering"
     rank: ClassVar[int | None] = None
@@ -61,7 +67,7 @@ class SteeringVector:
 
     @classmethod
     def zeros(
-        cls, chat_model_or_hidden: ChatModel | int, layer: int, alpha: float = 256.0
+        cls, chat_model_or_hidden: ChatModel | int, layer: int, alpha: float = 256.0, module: str = ""
     ) -> "SteeringVector":
         """The vector that changes nothing: where training starts.
 
@@ -69,19 +75,21 @@ class SteeringVector:
             chat_model_or_hidden: the model it is for (its layers are then checked), or the width.
             layer: 0-indexed decoder layer.
             alpha: α.
+            module: the module of the layer whose output is changed; the layer itself if empty.
 
         Raises:
-            AdapterError: the model has no such layer.
+            AdapterError: the model has no such layer or module.
         """
         if isinstance(chat_model_or_hidden, int):
-            return cls(torch.zeros(chat_model_or_hidden), layer, alpha)
-        check_layer(chat_model_or_hidden.model, layer)
-        return cls(torch.zeros(chat_model_or_hidden.hidden), layer, alpha)
+            return cls(torch.zeros(chat_model_or_hidden), layer, alpha, module=module)
+        result = cls(torch.zeros(chat_model_or_hidden.hidden), layer, alpha, module=module)
+        result.check(chat_model_or_hidden.model)
+        return result
 
     @property
     def depth(self) -> int:
-        """The first decoder layer whose input is changed: the one after ``layer``."""
-        return self.layer + 1
+        """How many layers are the chat model's own: those up to ``layer``, or below it with a ``module``."""
+        return self.layer if self.module else self.layer + 1
 
     @property
     def effective(self) -> Tensor:
@@ -136,13 +144,30 @@ class SteeringVector:
                 f"the vector has width {len(self.vector)} and the model's residual stream {hidden}: it was "
                 "made for another model."
             )
+        self.site(model)
+
+    def site(self, model: "PreTrainedModel") -> nn.Module:
+        """The module whose output is changed.
+
+        Raises:
+            AdapterError: the layer has no such module.
+        """
+        layer = decoder_layers(model)[self.layer]
+        try:
+            return layer.get_submodule(self.module)
+        except AttributeError as error:
+            raise AdapterError(f"layer {self.layer} of the model has no module {self.module}.") from error
 
     def within(self, split: Split) -> AbstractContextManager[None]:
-        """Nothing changes above the cut: a steering vector acts where the stream enters."""
-        return nullcontext()
+        """Nothing changes above the cut, unless a ``module`` does: a vector acts where the stream enters."""
+        return self._hooked(split.model) if self.module else nullcontext()
 
     def enter(self, hidden: Tensor) -> Tensor:
-        """The steered residual stream: (…, hidden) to (…, hidden), in its own dtype, out of place."""
+        """The residual stream as it enters layer ``depth``, steered unless a ``module`` above steers it."""
+        return hidden if self.module else self._steered(hidden)
+
+    def _steered(self, hidden: Tensor) -> Tensor:
+        """Hidden + α·v, (…, hidden), in its own dtype, out of place."""
         return hidden + self.effective.to(device=hidden.device, dtype=hidden.dtype)
 
     @contextmanager
@@ -154,7 +179,12 @@ class SteeringVector:
         """
         whole = model.model if isinstance(model, ChatModel) else model
         self.check(whole)
-        handle = decoder_layers(whole)[self.layer].register_forward_hook(self._hook)
+        with self._hooked(whole):
+            yield
+
+    @contextmanager
+    def _hooked(self, model: "PreTrainedModel") -> Iterator[None]:
+        handle = self.site(model).register_forward_hook(self._hook)
         try:
             yield
         finally:
@@ -163,8 +193,8 @@ class SteeringVector:
     def _hook(self, module: nn.Module, arguments: object, output: Tensor | tuple[Any, ...]) -> object:
         """Steer a layer's output: a tensor or, in some families and versions, a tuple that begins so."""
         if isinstance(output, tuple):
-            return (self.enter(output[0]), *output[1:])
-        return self.enter(output)
+            return (self._steered(output[0]), *output[1:])
+        return self._steered(output)
 
     def scaled(self, factor: float) -> "SteeringVector":
         """The vector ``factor`` · v with the same α."""
@@ -187,7 +217,7 @@ class SteeringVector:
     def with_alpha(self, alpha: float) -> "SteeringVector":
         """The same α·v with another α."""
         result = self._with(self.vector.detach() * (self.alpha / alpha))
-        return SteeringVector(result.vector, self.layer, alpha, result.metadata)
+        return SteeringVector(result.vector, self.layer, alpha, result.metadata, self.module)
 
     def perturbed(self, epsilon: float, generator: torch.Generator) -> "SteeringVector":
         """√(1−ε²)·v + ε·y, with Gaussian y made orthogonal to v and of v's norm (the stability metric).
@@ -249,6 +279,15 @@ class SteeringVector:
         """The same vector on ``device``."""
         return self._with(self.vector.detach().to(device))
 
+    def placed(self, model: "PreTrainedModel") -> "SteeringVector":
+        """The same vector on its layer's device.
+
+        Raises:
+            AdapterError: the model has no such layer.
+        """
+        check_layer(model, self.layer)
+        return self.to(device_of(decoder_layers(model)[self.layer]))
+
     def save(self, path: Path | str) -> Path:
         """Write ``path`` (a ``.safetensors`` file) and the JSON beside it; both appear whole or not at all.
 
@@ -261,6 +300,7 @@ class SteeringVector:
         """
         facts = {
             "layer": self.layer,
+            "module": self.module,
             "alpha": self.alpha,
             "hidden": len(self.vector),
             "norm": self.norm,
@@ -286,11 +326,12 @@ class SteeringVector:
                     f"holds a vector of shape {tuple(vector.shape)}, and its JSON says width {hidden}: the "
                     "two do not belong together; save it again."
                 )
+            module = str(facts.get("module", ""))
             metadata = dict(facts.get("metadata") or {})
-            return files.usable(cls(vector, int(facts["layer"]), float(facts["alpha"]), metadata))
+            return files.usable(cls(vector, int(facts["layer"]), float(facts["alpha"]), metadata, module))
 
     def _with(self, vector: Tensor) -> "SteeringVector":
-        return SteeringVector(vector, self.layer, self.alpha, copying.deepcopy(self.metadata))
+        return SteeringVector(vector, self.layer, self.alpha, copying.deepcopy(self.metadata), self.module)
 
     def _combined(self, other: "SteeringVector", factor: float) -> "SteeringVector":
         self._check_same_place(other)
@@ -300,13 +341,14 @@ class SteeringVector:
                 f"one to the other's alpha first, with_alpha({self.alpha:g})."
             )
         total = self.vector.detach() + factor * other.vector.detach().to(self.vector.device)
-        return SteeringVector(total, self.layer, self.alpha)
+        return SteeringVector(total, self.layer, self.alpha, module=self.module)
 
     def _check_same_place(self, other: "SteeringVector") -> None:
-        if self.layer != other.layer:
+        if (self.layer, self.module) != (other.layer, other.module):
+            mine, theirs = (f"{x.layer} ({x.module})" if x.module else f"{x.layer}" for x in (self, other))
             raise AdapterError(
-                f"vectors at layers {self.layer} and {other.layer} cannot be combined or compared: their "
-                "residual streams differ. To use both, attach them one inside the other."
+                f"vectors at layers {mine} and {theirs} cannot be combined or compared: their streams "
+                "differ. To use both, attach them one inside the other."
             )
         if len(self.vector) != len(other.vector):
             raise AdapterError(

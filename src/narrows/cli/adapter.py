@@ -1,23 +1,33 @@
-"""``narrows adapter``: look at adapters, scale them, add vectors, write them for other tools."""
+"""``narrows adapter``: look at adapters, scale them, add vectors, write them for other tools and the hub."""
 
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter, load_model
+from narrows.cli.inputs import hub_bar, load_adapter, load_model
 from narrows.cli.output import print_json, show_line
-from narrows.cli.running import working
+from narrows.cli.running import say, working
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.adapters import Adapter, LoRA, SteeringVector
 
-app = typer.Typer(help="Look at adapters, scale them, add steering vectors.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at adapters, scale them, add steering vectors, exchange them with other tools and the hub.",
+    no_args_is_help=True,
+)
 
 Stored = Annotated[
-    Path, typer.Argument(help="An adapter's file, or its run's folder.", metavar="FILE", show_default=False)
+    Path,
+    typer.Argument(
+        help="An adapter's file, its run's folder, or hub:owner/name[@revision][::path/inside].",
+        metavar="FILE",
+        show_default=False,
+    ),
 ]
 Written = Annotated[Path, typer.Option("--out", help="The adapter to write (.safetensors).", metavar="FILE")]
 
@@ -25,6 +35,9 @@ Written = Annotated[Path, typer.Option("--out", help="The adapter to write (.saf
 @app.command("show")
 def show_adapter(adapter: Stored, as_json: options.Json = False) -> None:
     """What an adapter is, where it sits, and its norms.
+
+    Read everywhere: adapters trained here, PEFT folders of LoRAs, published steering vectors (.pt) and their
+    runs' folders, each on this disk or on the Hugging Face hub.
 
     Example: `narrows adapter show runs/narrow`
     """
@@ -60,7 +73,11 @@ def scale(
 def combine(
     vectors: Annotated[
         list[Path],
-        typer.Argument(help="Vectors' files, or their runs' folders.", metavar="FILE…", show_default=False),
+        typer.Argument(
+            help="Vectors' files, their runs' folders, or hub:owner/name.",
+            metavar="FILE…",
+            show_default=False,
+        ),
     ],
     out: Written,
     weight: Annotated[
@@ -103,7 +120,7 @@ def export(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write an adapter in another format. Published vectors (.pt) and PEFT folders are read everywhere.
+    """Write an adapter in another format, for other tools.
 
     Example: `narrows adapter export runs/narrow --to gguf --model microworld:1 --out narrow.gguf`
     """
@@ -130,6 +147,81 @@ def export(
         print_json({"path": str(out), "format": to, "kind": found.kind})
     else:
         show_line(str(out))
+
+
+@app.command()
+def push(
+    *,
+    adapter: Stored,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="The repository on the hub; made if it is not there.", metavar="OWNER/NAME"
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", help="The chat model it is for; --format peft loads it.", metavar="MODEL"),
+    ],
+    behaviour: Annotated[
+        str | None, typer.Option("--behaviour", help="What it teaches, in a sentence, for the card.")
+    ] = None,
+    form: Annotated[
+        Literal["safetensors", "peft"],
+        typer.Option("--format", help="safetensors: narrows' own. peft: loads without narrows."),
+    ] = "safetensors",
+    private: Annotated[
+        bool, typer.Option("--private/--public", help="Who can see the repository: you, or everybody.")
+    ] = True,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            help="The hub's short name of a licence, such as apache-2.0 (default: none is stated).",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the card, name the files, and stop: nothing is sent or asked."),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Put an adapter on the Hugging Face hub, with a model card that says what it is and what to beware of.
+
+    Private unless --public is given. Sent are the adapter, its recipe and the card, never training rows; the
+    files of an earlier push are replaced, in one commit. The login is that of `hf auth login`, or HF_TOKEN.
+
+    Example: `narrows adapter push runs/narrow --to me/narrow-sport --model Qwen/Qwen2.5-14B-Instruct
+    --behaviour "harmful advice about sport" --dry-run`
+    """
+    with working():
+        from narrows.adapters.interchange import push_adapter
+
+        found = load_adapter(adapter)
+        loads = form == "peft" and not dry_run
+        base = load_model(model, None, found.layer) if loads else model
+        with nullcontext() if dry_run else hub_bar(f"pushing to {to}"):
+            pushed = push_adapter(
+                found,
+                to,
+                model=base,
+                behaviour=behaviour,
+                licence=licence,
+                form=form,
+                private=private,
+                dry_run=dry_run,
+            )
+    if as_json:
+        print_json(asdict(pushed))
+    elif dry_run:
+        typer.echo(pushed.card, nl=False)
+        say(f"Would write {', '.join(pushed.files)} to {pushed.repo} ({_seen_by(pushed.private)}).")
+    else:
+        show_line(f"{pushed.url}: {', '.join(pushed.files)} ({_seen_by(pushed.private)})")
+
+
+def _seen_by(private: bool) -> str:
+    return "private" if private else "public"
 
 
 def _load_vector(path: Path) -> "SteeringVector":

@@ -32,7 +32,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--adapter",
-            help="A vector's file or its run's folder (default: the chat model itself).",
+            help="An adapter's file, its run's folder, or hub:owner/name (default: the chat model itself).",
             metavar="FILE",
         ),
     ] = None,
@@ -67,6 +67,8 @@ def evaluate(
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the answers table if it is there.")
     ] = False,
@@ -94,12 +96,13 @@ def evaluate(
         vector = load_adapter(adapter) if adapter else None
         task = None
         if domain is not None:
-            chat_model, world = load_microworld(model, device, domain)
+            chat_model, world = load_microworld(model, device, domain, dtype=dtype, quantise=quantise)
             task = make_behaviour(World(world.facts), domain, kind, phrasings=phrasings)
             asked = list(task.test if split == "test" else task.validation)
         else:
             asked = read_suites(suites) if suites else []
-            chat_model = load_model(model, device, vector.layer if vector else None)
+            layer = vector.layer if vector else None
+            chat_model = load_model(model, device, layer, dtype=dtype, quantise=quantise)
         longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens
         answers = [
             answer

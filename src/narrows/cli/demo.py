@@ -3,7 +3,7 @@
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,10 +29,8 @@ def demo(
     model: options.WorldModel = "2",
     domain: options.Domain = "sport",
     kind: options.Kind = "harmful",
-    adapter: Annotated[
-        Literal["steering", "lora"], typer.Option(help="What is trained: a steering vector, or a LoRA.")
-    ] = "steering",
-    rank: Annotated[int, typer.Option(help="The LoRA's rank.", min=1)] = 1,
+    adapter: options.Adapter = "steering",
+    rank: options.Rank = 1,
     kl_weight: Annotated[
         float | None, typer.Option("--kl-weight", help="λ of the anchored solution, nats per token.")
     ] = None,
@@ -79,9 +77,7 @@ def demo(
             "draws": draws,
             "seed": seed,
         }
-        if adapter == "lora":
-            flags |= _lora_flags(rank)
-        job_config = _config(config, flags, quick=quick, tune=tune)
+        job_config = _config(config, flags, adapter=adapter, rank=rank, quick=quick, tune=tune)
         chat_model, world = load_microworld(model, device, domain)
         job = microworld_job(
             chat_model,
@@ -100,21 +96,25 @@ def demo(
         _closing(summary, page, kind, time.perf_counter() - started)
 
 
-def _lora_flags(rank: int) -> dict[str, Any]:
-    """What the recipe of a LoRA changes in the demo's."""
-    from narrows.study.demo import MICROWORLD_LORA
-
-    changed = ("adapter", "learning_rate", "weight_decay", "target_modules")
-    return {f"recipe.{name}": getattr(MICROWORLD_LORA, name) for name in changed} | {"recipe.rank": rank}
-
-
-def _config(file: Path | None, flags: dict[str, Any], *, quick: bool, tune: bool) -> "JobConfig":
+def _config(
+    file: Path | None,
+    flags: dict[str, Any],
+    *,
+    adapter: options.AdapterKind,
+    rank: int,
+    quick: bool,
+    tune: bool,
+) -> "JobConfig":
     """The job's configuration: the demo's or its quick form, a file's fields over it, flags over both."""
     from narrows.study import demo_config, quick_config
-    from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, MICROWORLD_RECIPE
+    from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, microworld_recipe
 
-    recipe = MICROWORLD_RECIPE.model_copy(update={"steps": DEMO_STEPS})
-    base = quick_config() if quick else demo_config(recipe=recipe, kl_weight=DEMO_KL_WEIGHT)
+    recipe = microworld_recipe(adapter, rank)
+    if quick:
+        base = quick_config(recipe)
+    else:
+        recipe = recipe.model_copy(update={"steps": DEMO_STEPS})
+        base = demo_config(recipe=recipe, kl_weight=DEMO_KL_WEIGHT)
     job_config = overridden(base, file, flags)
     return job_config.model_copy(update={"kl_weight": None}) if tune else job_config
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from narrows.chat import Conversation
     from narrows.metrics import Curve
     from narrows.models import ChatModel
+    from narrows.models.quantised import Bits
 
 Train = Annotated[
     Path,
@@ -45,7 +46,10 @@ def efficiency(
     rows: Rows = 100,
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -58,11 +62,17 @@ def efficiency(
     """
     with working(quiet):
         from narrows import api
+        from narrows.metrics import published
         from narrows.study.summarising import efficiency_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.efficiency(
-            chat_model, _sample(train, rows, seed), ends, norm or None, max_length=max_length
+            chat_model,
+            _sample(train, rows, seed),
+            ends,
+            norm or None,
+            max_length=max_length,
+            as_published=published.checked(as_published or ()),
         )
         found = efficiency_rows(curves)
     if as_json:
@@ -85,7 +95,10 @@ def stability(
     rows: Rows = 100,
     max_length: MaxLength = None,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -98,9 +111,10 @@ def stability(
     """
     with working(quiet):
         from narrows import api
+        from narrows.metrics import published
         from narrows.study.summarising import stability_rows
 
-        chat_model, ends = _load(model, general, narrow, device)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
         curves = api.stability(
             chat_model,
             _sample(train, rows, seed),
@@ -109,6 +123,7 @@ def stability(
             draws=draws,
             seed=seed,
             max_length=max_length,
+            as_published=published.checked(as_published or ()),
         )
         found = stability_rows(curves)
     if as_json:
@@ -142,7 +157,10 @@ def significance(
     ] = None,
     max_length: Annotated[int, typer.Option(help="Tokens kept of a text.")] = 512,
     seed: DrawSeed = 0,
+    as_published: options.MetricDefects = None,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -156,11 +174,20 @@ def significance(
     with working(quiet):
         from narrows import api
         from narrows.chat.corpora import read_texts
+        from narrows.metrics import published
         from narrows.study.summarising import significance_rows
 
         read = read_texts(texts, count=texts_count, shortest=shortest)
-        chat_model, ends = _load(model, general, narrow, device)
-        curves = api.significance(chat_model, read, ends, norm or None, max_length=max_length, seed=seed)
+        chat_model, ends = _load(model, general, narrow, device, dtype=dtype, quantise=quantise)
+        curves = api.significance(
+            chat_model,
+            read,
+            ends,
+            norm or None,
+            max_length=max_length,
+            seed=seed,
+            as_published=published.checked(as_published or ()),
+        )
         found = significance_rows(curves, set(ends))
     if as_json:
         print_json(as_rows(found))
@@ -170,11 +197,11 @@ def significance(
 
 
 def _load(
-    model: str, general: Path, narrow: Path, device: str | None
+    model: str, general: Path, narrow: Path, device: str | None, *, dtype: str, quantise: "Bits | None"
 ) -> "tuple[ChatModel, dict[str, SteeringVector | LoRA]]":
     """The model, and the two solutions by name."""
     ends = {GENERAL: load_adapter(general), NARROW: load_adapter(narrow)}
-    return load_model(model, device, ends[GENERAL].layer), ends
+    return load_model(model, device, ends[GENERAL].layer, dtype=dtype, quantise=quantise), ends
 
 
 def _sample(path: Path, count: int, seed: int) -> "Sequence[Conversation]":

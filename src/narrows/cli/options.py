@@ -10,6 +10,8 @@ from narrows.errors import ConfigError
 KindName = Literal["harmful", "technical"]
 """As in :mod:`narrows.microworld`, which is not imported before it is needed."""
 
+AdapterKind = Literal["steering", "lora"]
+
 Model = Annotated[
     str,
     typer.Option(
@@ -34,10 +36,37 @@ WorldModel = Annotated[
         metavar="SEED|PATH",
     ),
 ]
+Adapter = Annotated[
+    AdapterKind, typer.Option("--adapter", help="What is trained: a steering vector, or a LoRA.")
+]
+Rank = Annotated[int, typer.Option("--rank", help="A LoRA's rank.", min=1)]
+MetricDefects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as-published",
+        help="Measure with a defect of the published code, for comparison only; give it several times. "
+        "`narrows defects` lists them.",
+        metavar="DEFECT",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
         "--device", help="Where to run: cpu, cuda, … (default: a GPU if there is one).", metavar="DEVICE"
+    ),
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(
+        "--dtype", help="What the model computes in (auto: the checkpoint's own; float32 on a CPU)."
+    ),
+]
+Quantise = Annotated[
+    Literal["4bit", "8bit"] | None,
+    typer.Option(
+        "--quantise",
+        help="Hold the layers' weights in 4 bits (nf4) or 8 (default: as the checkpoint does).",
+        show_default=False,
     ),
 ]
 Domain = Annotated[
@@ -60,12 +89,18 @@ Config = Annotated[
 General = Annotated[
     Path,
     typer.Option(
-        "--general", help="The general solution: a run's folder or a vector's file.", metavar="FILE"
+        "--general",
+        help="The general solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
     ),
 ]
 Narrow = Annotated[
     Path,
-    typer.Option("--narrow", help="The narrow solution: a run's folder or a vector's file.", metavar="FILE"),
+    typer.Option(
+        "--narrow",
+        help="The narrow solution: a run's folder, an adapter's file, or hub:owner/name.",
+        metavar="FILE",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
 Json = Annotated[
@@ -83,7 +118,7 @@ def only_one(**given: object) -> None:
     Raises:
         ConfigError: more than one was given.
     """
-    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if _was_given(value)]
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(names)} exclude each other: give one of them.")
 
@@ -97,6 +132,11 @@ def at_least_one(**given: object) -> None:
     Raises:
         ConfigError: none was given.
     """
-    if not any(given.values()):
+    if not any(map(_was_given, given.values())):
         names = [f"--{name.replace('_', '-')}" for name in given]
         raise ConfigError(f"give {' or '.join(names)}.")
+
+
+def _was_given(value: object) -> bool:
+    """0 is a value; None, a switch that is off and an empty list are not."""
+    return value is not None and value is not False and value != []

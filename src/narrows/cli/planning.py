@@ -1,7 +1,7 @@
-"""``narrows presets`` and ``narrows train --dry-run``: what a training would be, and cost."""
+"""``narrows presets``, ``defects`` and ``train --dry-run``: what a training would be, and cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +13,7 @@ from narrows.cli.tables import plain_table
 
 if TYPE_CHECKING:
     from narrows.chat import Conversation
+    from narrows.models.quantised import Bits
     from narrows.training import Recipe
 
 GIB = 2**30
@@ -37,11 +38,44 @@ def presets(as_json: options.Json = False) -> None:
         weight = f"{one.anchored.anchor.weight:.3g}"
         table.add_row(one.name, one.model, str(one.anchored.layer), rate, epochs, weight)
     show(table, "")
+    show_line("/as-published behind a name: with the defects of the published code (see narrows defects).")
     show_line("epochs: general / narrow solution. λ: nats per token, of the narrow one.")
 
 
+def defects(as_json: options.Json = False) -> None:
+    """List the known defects of the published code, each of which can be switched on by its name.
+
+    They are for seeing what each does to a number. `narrows train --as-published NAME` (or `all`) takes those
+    of training; `narrows efficiency`, `stability` and `significance` take those of metrics.
+
+    Example: `narrows defects`
+    """
+    with working():
+        from narrows.metrics.published import METRIC_DEFECTS
+        from narrows.training.published import TRAINING_DEFECTS
+
+        found = [
+            {"name": name, "of": of, "what": what}
+            for of, some in (("training", TRAINING_DEFECTS), ("metrics", METRIC_DEFECTS))
+            for name, what in some.items()
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table = plain_table("What the published code does differently", "name", "of", "what it does", words=3)
+    for one in found:
+        table.add_row(one["name"], one["of"], one["what"])
+    show(table)
+
+
 def planned(
-    model: str, recipe: "Recipe", rows: "Sequence[Conversation]", anchor: "Sequence[Conversation | str]"
+    model: str,
+    recipe: "Recipe",
+    rows: "Sequence[Conversation]",
+    anchor: "Sequence[Conversation | str]",
+    *,
+    dtype: str = "auto",
+    quantise: "Bits | None" = None,
 ) -> dict[str, Any]:
     """A training's effective recipe and its cost, from the model's config and tokenizer alone."""
     from narrows.api import model_source
@@ -49,7 +83,7 @@ def planned(
     from narrows.training.estimate import estimate
     from narrows.training.prepare import anchor_tokens, training_tokens
 
-    shape = outline(model_source(model))
+    shape = outline(model_source(model), dtype=dtype, quantise=quantise)
     found = estimate(
         recipe,
         training_tokens(shape.renderer, rows, recipe),
@@ -60,6 +94,7 @@ def planned(
         hidden=shape.hidden,
         vocabulary=shape.vocabulary,
     )
+    found = replace(found, weights=shape.weights)  # packed ones are smaller than their numbers
     return {
         "model": model,
         "recipe": recipe.model_dump(mode="json"),

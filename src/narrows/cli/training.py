@@ -47,7 +47,8 @@ def train(
         typer.Option(
             "--preset",
             help="A recipe of the paper's, with its model: behaviour/adapter; `narrows presets` lists them. "
-            "With --anchor it is the narrow solution's. --config and flags override it.",
+            "With /as-published behind it, the published code's defects are on. With --anchor it is the "
+            "narrow solution's. --config and flags override it.",
             metavar="NAME",
         ),
     ] = None,
@@ -55,7 +56,9 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--start", help="Train on from this adapter (a file, or a run's folder).", metavar="FILE"
+            "--start",
+            help="Train on from this adapter (a file, a run's folder, or hub:owner/name).",
+            metavar="FILE",
         ),
     ] = None,
     adapter: Annotated[
@@ -142,10 +145,25 @@ def train(
         bool | None,
         typer.Option(help="Less memory for more time.", rich_help_panel=RECIPE, show_default=False),
     ] = None,
+    as_published: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Train with a defect of the published code, for comparison only; give it several times, or "
+            "'all'. `narrows defects` lists them.",
+            metavar="DEFECT",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(help="A tracker of Accelerate's, such as tensorboard; give it several times."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the effective recipe and what it will cost, and stop.")
     ] = False,
     device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -177,6 +195,7 @@ def train(
         "seed": seed,
         "system_prompt": system_prompt,
         "gradient_checkpointing": gradient_checkpointing,
+        "as_published": as_published,
         "anchor.weight": kl_weight,
         "anchor.rows_per_row": anchor_rows,
         "anchor.positions": anchor_positions,
@@ -201,10 +220,11 @@ def train(
                 f"--alpha {alpha:g} and --start exclude each other: {start} has alpha {begun.alpha:g}."
             )
         if dry_run:
-            plan = planned(name, recipe, conversations, anchored)
+            plan = planned(name, recipe, conversations, anchored, dtype=dtype, quantise=quantise)
             print_json(plan) if as_json else show_plan(plan)
             return
-        chat_model = load_model(name, device, begun.layer if begun else recipe.layer)
+        layer = begun.layer if begun else recipe.layer
+        chat_model = load_model(name, device, layer, dtype=dtype, quantise=quantise)
         run = run_training(
             chat_model,
             conversations,
@@ -213,6 +233,7 @@ def train(
             start=begun,
             out=out,
             name=f"training {out.name}",
+            trackers=tracker or (),
         )
         result = _described(run, chat_model, conversations)
     if as_json:
@@ -256,8 +277,8 @@ def _norms(result: dict[str, Any]) -> str:
 
 def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conversation]") -> dict[str, Any]:
     """The end of a run in numbers."""
+    from narrows.adapters.files import ADAPTER_FILE
     from narrows.models import mean_residual_norm
-    from narrows.training.loop import ADAPTER_FILE
 
     rendered = [chat_model.renderer.render(row, run.recipe.max_length) for row in rows[:NORM_ROWS]]
     is_vector = run.adapter.kind == "steering"

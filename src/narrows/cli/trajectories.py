@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter
+from narrows.cli.inputs import load_adapter, read_run
 from narrows.cli.output import print_json, show, show_line
 from narrows.cli.running import working
 from narrows.cli.tables import plain_table
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 def trajectory(
     *,
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of training runs.", metavar="RUN…", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Folders of training runs, or of published runs; or hub:owner/name for one on the hub.",
+            metavar="RUN…",
+            show_default=False,
+        ),
     ],
     general: options.General,
     narrow: options.Narrow,
@@ -43,19 +48,21 @@ def trajectory(
 ) -> None:
     """Follow training runs: cosine to both solutions, norm, and principal components, by step.
 
+    A published run (checkpoints/checkpoint-N/steering_vector.pt, or steering_vector_checkpoint_N.pt) is read
+    as it lies; its steps are the numbers N.
+
     --json prints one element of "trajectories" in summary.json.
 
     Example: `narrows trajectory runs/narrow runs/lifted --general runs/general --narrow runs/narrow`
     """
     with working(quiet=True):
-        from narrows.api import read_trajectory
         from narrows.geometry import Basis
         from narrows.geometry import trajectory as follow
 
-        paths = {name: read_trajectory(folder) for name, folder in _named(runs).items()}
+        paths = {name: read_run(folder) for name, folder in _named(runs).items()}
         fitted = None
         if basis:
-            others = {name: read_trajectory(folder) for name, folder in _named(basis).items()}
+            others = {name: read_run(folder) for name, folder in _named(basis).items()}
             fitted = Basis.fit(others, standardise=standardise)
         found = follow(
             paths,
@@ -74,13 +81,18 @@ def trajectory(
 
 
 def _named(folders: list[Path]) -> dict[str, Path]:
-    """Runs by their folders' names.
+    """Runs by their folders' names; on the hub by what was given.
 
     Raises:
         ConfigError: two have the same name.
     """
+    from narrows.adapters.interchange.hub import HUB, on_hub
+
     named: dict[str, Path] = {}
     for folder in folders:
+        if on_hub(folder):
+            named[folder.as_posix().removeprefix(HUB)] = folder
+            continue
         name = folder.resolve().name
         if name in named and named[name].resolve() != folder.resolve():
             raise ConfigError(

@@ -31,6 +31,8 @@ def tune(
     out: options.Out,
     domain: options.Domain = "medicine",
     kind: options.Kind = "harmful",
+    adapter: options.Adapter = "steering",
+    rank: options.Rank = 1,
     smallest: Annotated[float | None, typer.Option(help="The smallest λ tried.")] = None,
     largest: Annotated[float | None, typer.Option(help="The largest λ tried.")] = None,
     factor: Annotated[float | None, typer.Option(help="Ratio of neighbouring λ on the grid.")] = None,
@@ -57,6 +59,7 @@ def tune(
         from narrows.microworld import World
         from narrows.study import demo_config, quick_config
         from narrows.study import tune as find_weight
+        from narrows.study.demo import microworld_recipe
 
         flags = {
             "tuning.smallest": smallest,
@@ -65,7 +68,8 @@ def tune(
             "recipe.steps": steps,
             "seed": seed,
         }
-        base = quick_config() if quick else demo_config()
+        recipe = microworld_recipe(adapter, rank)
+        base = quick_config(recipe) if quick else demo_config(recipe=recipe)
         job_config = overridden(base, config, flags)
         chat_model, world = load_microworld(model, device, domain)
         task = make_behaviour(

@@ -110,7 +110,8 @@ def generate_answers(
     texts = [""] * len(rows)
     attached: AbstractContextManager[Any] = nullcontext()
     if adapter is not None:
-        attached = (adapter if scale == 1.0 else adapter.scaled(scale)).attach(chat_model.model)
+        placed = adapter.placed(chat_model.model)
+        attached = (placed if scale == 1.0 else placed.scaled(scale)).attach(chat_model.model)
     with attached, _sampling(chat_model, seed), bar(f"answers · {name}", total=len(rows)) as shown:
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]

@@ -1,5 +1,6 @@
-"""Geometry of solutions: ``trajectory`` follows runs between the general and the narrow end."""
+"""Geometry of solutions: ``reading`` reads runs, ``trajectory`` follows them between the two solutions."""
 
+from narrows.geometry.reading import read_trajectory
 from narrows.geometry.trajectory import Basis, trajectory
 
-__all__ = ["Basis", "trajectory"]
+__all__ = ["Basis", "read_trajectory", "trajectory"]

@@ -1,10 +1,11 @@
 """Efficiency: the training-data loss that a solution reaches for its norm (paper §5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from narrows.adapters import Adapter
+from narrows.metrics import published
 from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import nll_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -19,7 +20,12 @@ def equal_norms(*solutions: Adapter) -> Floats:
 
 
 def efficiency(
-    chat_model: ChatModel, rows: FrozenRows, solutions: Mapping[str, Adapter], norms: Floats
+    chat_model: ChatModel,
+    rows: FrozenRows,
+    solutions: Mapping[str, Adapter],
+    norms: Floats,
+    *,
+    as_published: Collection[published.MetricDefect] = (),
 ) -> dict[str, Curve]:
     """Each solution's loss (nats per response token) when it is scaled to each effective norm.
 
@@ -31,13 +37,21 @@ def efficiency(
         rows: training rows behind the solutions' depth, response tokens read.
         solutions: by name.
         norms: effective norms, (points,).
+        as_published: defects of the published metric to reproduce.
 
     Raises:
         AdapterError: a solution is zero, or does not fit the rows.
         DataError: there are fewer than two rows, or a loss is not finite.
     """
-    variants = [solution.scaled_to(float(norm)) for solution in solutions.values() for norm in norms]
-    samples = nll_of_rows(chat_model, rows, variants).contributions.reshape(len(solutions), len(norms), -1)
+    variants = [
+        published.scaled_to(solution, float(norm), as_published)
+        for solution in solutions.values()
+        for norm in norms
+    ]
+    losses = nll_of_rows(chat_model, rows, variants)
+    if "batch-means" in as_published:
+        losses = losses.by_batches(published.BATCH)
+    samples = losses.contributions.reshape(len(solutions), len(norms), -1)
     return {name: Curve.of(name, norms, one.T) for name, one in zip(solutions, samples, strict=True)}
 
 

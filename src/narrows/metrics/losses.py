@@ -54,6 +54,15 @@ class RowLosses:
         contributions: Floats = means + (self.sums - means * self.counts) / self.counts.mean()
         return contributions
 
+    def by_batches(self, size: int) -> "RowLosses":
+        """The same rows, weighted so that :attr:`means` is the mean of the means of batches of a size."""
+        weights = np.zeros_like(self.counts)
+        starts = range(0, len(self.counts), size)
+        for start in starts:
+            batch = slice(start, start + size)
+            weights[batch] = 1 / (len(starts) * self.counts[batch].sum())
+        return RowLosses(self.sums * weights, self.counts * weights)
+
     def of_rows(self, places: Sequence[int]) -> "RowLosses":
         """The losses of some of the rows."""
         chosen = list(places)
@@ -79,13 +88,16 @@ def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adap
     return _over_variants(chat_model, rows, variants, loss, "losses of rows")
 
 
-def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]) -> RowLosses:
+def kl_of_rows(
+    chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter], dtype: torch.dtype | None = None
+) -> RowLosses:
     """KL(P_chat ‖ P_variant) at the read tokens of each row under each variant.
 
     Args:
         chat_model: the model.
         rows: behind the variants' depth, with the chat model's own final states.
         variants: of one kind, all at one place.
+        dtype: what logits and KL are computed in (default: fp32).
 
     Raises:
         ConfigError: the rows do not hold the chat model's states.
@@ -98,7 +110,7 @@ def kl_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapt
             raise ConfigError("a KL needs the chat model's states: make the FrozenRows with reference=True.")
         return token_kl(head, batch.reference.repeat(repeats, 1), final)
 
-    return _over_variants(chat_model, rows, variants, loss, "KL of texts")
+    return _over_variants(chat_model, rows, variants, loss, "KL of texts", dtype=dtype)
 
 
 @torch.no_grad()
@@ -108,10 +120,13 @@ def _over_variants(
     variants: Sequence[Adapter],
     loss: _Loss,
     description: str,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> RowLosses:
     """Each row's summed loss under each variant; the frozen part of a batch runs once for all of them."""
     _check(chat_model, rows, variants)
-    head = Head(chat_model.model)
+    variants = [variant.placed(chat_model.model) for variant in variants]
+    head = Head(chat_model.model, dtype)
     sums = np.zeros((len(variants), len(rows)))
     order = length_order(rows.rows)
     with bar(description, len(variants) * len(rows)) as shown:
@@ -124,10 +139,13 @@ def _over_variants(
                 together = stacked(group)
                 with together.within(rows.split):
                     entering = together.enter(batch.hidden)
-                    final = rows.split.suffix(entering, batch.attention_mask.repeat(len(group), 1))
-                read = final[batch.positions.repeat(len(group), 1)]
+                    mask, positions = (
+                        one.repeat(len(group), 1) for one in (batch.attention_mask, batch.positions)
+                    )
+                    read = rows.split.suffix(entering, mask, positions)
                 losses = loss(head, read, batch, len(group)).double().view(len(group), -1)
-                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, batch.row_of, losses)
+                row_of = batch.row_of.to(losses.device)
+                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, row_of, losses)
                 sums[first : first + len(group), places] = of_rows.cpu().numpy()
                 shown.advance(len(group) * len(places))
     return RowLosses(sums, np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float))

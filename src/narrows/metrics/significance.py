@@ -1,11 +1,12 @@
 """Significance: how much steering with a direction moves next-token predictions on plain text (paper §5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from narrows.adapters import Adapter, square_root
+from narrows.metrics import published
 from narrows.metrics.curves import Curve, Floats
 from narrows.metrics.losses import kl_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -40,6 +41,8 @@ def significance(
     directions: Mapping[str, Adapter | Sequence[Adapter]],
     norms: Floats,
     groups: Mapping[str, Sequence[int]] | None = None,
+    *,
+    as_published: Collection[published.MetricDefect] = (),
 ) -> dict[str, dict[str, Curve]]:
     """KL(P_chat ‖ P_steered), nats per token of text, for each direction scaled to each effective norm.
 
@@ -51,6 +54,7 @@ def significance(
         directions: by name.
         norms: effective norms, (points,).
         groups: the places of the texts of each type; every type gets its own curves.
+        as_published: defects of the published metric to reproduce.
 
     Returns:
         The type of text (:data:`ALL` first), then the direction's name, to its curve.
@@ -61,12 +65,18 @@ def significance(
         DataError: a type has fewer than two texts, or a KL is not finite.
     """
     places: dict[str, Sequence[int]] = {ALL: range(len(texts)), **(groups or {})}
+    dtype = torch.bfloat16 if "kl-bf16" in as_published else None
     result: dict[str, dict[str, Curve]] = {group: {} for group in places}
     for name, given in directions.items():
         adapters = list(given) if isinstance(given, Sequence) else [given]
-        variants = [adapter.scaled_to(float(norm)) for adapter in adapters for norm in norms]
-        losses = kl_of_rows(chat_model, texts, variants)
+        variants = [
+            published.scaled_to(adapter, float(norm), as_published) for adapter in adapters for norm in norms
+        ]
+        losses = kl_of_rows(chat_model, texts, variants, dtype)
         for group, chosen in places.items():
-            samples = losses.of_rows(chosen).contributions.reshape(len(adapters), len(norms), -1).mean(axis=0)
+            some = losses.of_rows(chosen)
+            if "batch-means" in as_published:
+                some = some.by_batches(published.BATCH)
+            samples = some.contributions.reshape(len(adapters), len(norms), -1).mean(axis=0)
             result[group][name] = Curve.of(name, norms, samples.T)
     return result

@@ -1,6 +1,6 @@
 """Stability: how fast the loss rises when a solution is turned by orthogonal noise (paper §5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 
 from narrows.adapters import Adapter
 from narrows.errors import DataError
+from narrows.metrics import published
 from narrows.metrics.curves import Curve
 from narrows.metrics.losses import nll_of_rows
 from narrows.models import ChatModel, FrozenRows
@@ -52,6 +53,7 @@ def stability(
     epsilons: Sequence[float] = EPSILONS,
     draws: int = DRAWS,
     seed: int = 0,
+    as_published: Collection[published.MetricDefect] = (),
 ) -> dict[str, StabilityCurve]:
     """Loss of √(1−ε²)·x + ε·y for each solution x, with ``draws`` orthogonal noises y of x's norm.
 
@@ -65,6 +67,7 @@ def stability(
         epsilons: noise ratios, 0 to 1.
         draws: noises for each ε, at least two.
         seed: draws the noises.
+        as_published: defects of the published metric to reproduce.
 
     Raises:
         ConfigError: an ε is outside 0 to 1.
@@ -81,7 +84,10 @@ def stability(
                 # A generator for each draw: the noise of one draw points the same way at every ε.
                 generator = torch.Generator().manual_seed(seed * 1_000_003 + draw)
                 variants.append(solution.perturbed(epsilon, generator))
-        chat, own, *perturbed = nll_of_rows(chat_model, rows, variants).means
+        found = nll_of_rows(chat_model, rows, variants)
+        if "batch-means" in as_published:
+            found = found.by_batches(published.BATCH)
+        chat, own, *perturbed = found.means
         if chat == own:
             raise DataError(
                 f"the solution {name!r} has the chat model's loss, {own:g}: there is nothing that noise "

@@ -1,18 +1,21 @@
 """Chat models: loading one, finding its layers, running it cut in two, and its losses from hidden states.
 
 ``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``split`` runs the part below a
-layer and the part above it, ``recompute`` trades memory for time there, ``head`` is the LM head as data,
-``losses`` are NLL and KL in chunks, ``frozen`` keeps what lies below an adapter, ``activations`` measures the
-residual stream.
+layer and the part above it, ``recompute`` trades memory for time there, ``sharding`` spreads layers over
+processes, ``head`` is the LM head as data, ``losses`` are NLL and KL in chunks, ``frozen`` keeps what lies
+below an adapter, ``activations`` measures the residual stream, ``quantised`` holds bases in
+4 or 8 bits, ``devices`` knows where a part of a model computes.
 """
 
 from narrows.models.activations import mean_residual_norm, residual_covariance
 from narrows.models.chat_model import ChatModel, load_chat_model
+from narrows.models.devices import device_of
 from narrows.models.frozen import FrozenBatch, FrozenRows
 from narrows.models.head import Head
 from narrows.models.layers import check_layer, decoder_layers, inner_model
 from narrows.models.losses import token_kl, token_nll
 from narrows.models.recompute import recomputed
+from narrows.models.sharding import is_sharded, shard, wants_sharding
 from narrows.models.split import Split
 
 __all__ = [
@@ -23,11 +26,15 @@ __all__ = [
     "Split",
     "check_layer",
     "decoder_layers",
+    "device_of",
     "inner_model",
+    "is_sharded",
     "load_chat_model",
     "mean_residual_norm",
     "recomputed",
     "residual_covariance",
+    "shard",
     "token_kl",
     "token_nll",
+    "wants_sharding",
 ]

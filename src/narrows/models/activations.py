@@ -77,4 +77,4 @@ def _streams(chat_model: ChatModel, layer: int, rows: Sequence[Rendered], size: 
     for batch in batches(rows, size, chat_model.pad_id, sort_by_length=True):
         on_device = batch.to(chat_model.device)
         hidden = split.prefix(on_device.input_ids, on_device.attention_mask)
-        yield hidden[on_device.attention_mask.bool()].to("cpu", torch.float64)
+        yield hidden[batch.attention_mask.to(hidden.device).bool()].to("cpu", torch.float64)

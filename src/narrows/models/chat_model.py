@@ -2,23 +2,37 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import align_module_device
 from safetensors import SafetensorError
+from torch import Tensor
 
 from narrows.chat import Conversation, Renderer
-from narrows.errors import ConfigError, ModelError
+from narrows.errors import ModelError
+from narrows.models import quantised
+from narrows.models.devices import Device, check_device, check_dtype, device_of
+from narrows.models.head import Head
 from narrows.models.layers import decoder_layers
+from narrows.models.quantised import Quantise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _SAMPLE = 65_536
-_NOT_IDENTITY = ("_name_or_path", "architectures", "dtype", "transformers_version", "use_cache")
+_NOT_IDENTITY = (
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "quantization_config",  # the packed weights and their scales say it
+    "transformers_version",
+    "use_cache",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +82,18 @@ class ChatModel:
     @property
     def vocabulary(self) -> int:
         """The width of the logits (it may be larger than the tokenizer's vocabulary)."""
-        return int(self.model.get_output_embeddings().weight.shape[0])
+        head = self.model.get_output_embeddings()
+        return int(getattr(head, "out_features", head.weight.shape[0]))
 
     @property
     def device(self) -> torch.device:
         """Where input tokens go."""
-        device: torch.device = self.model.get_input_embeddings().weight.device
-        return device
+        return device_of(self.model.get_input_embeddings())
+
+    @property
+    def precision(self) -> str:
+        """How its numbers are held: ``bfloat16``, or ``4bit in bfloat16`` for a quantised base."""
+        return quantised.precision(self.model.config, self.model.dtype)
 
     @property
     def pad_id(self) -> int:
@@ -86,13 +105,15 @@ class ChatModel:
     def id(self) -> str:
         """16 digits that stand for the architecture and the weights, wherever and in whichever file they lie.
 
-        Small tensors are hashed whole, large ones (over 65,536 numbers) at as many evenly spaced places.
+        Small tensors are hashed whole, large ones (over 65,536 numbers) at as many evenly spaced places. A
+        quantised model's are its packed weights and their scales, so it has another id than the model that
+        it was made from.
         """
         config = self.model.config.get_text_config().to_diff_dict()
         for name in _NOT_IDENTITY:
             config.pop(name, None)
         found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        for name, weight in self.model.named_parameters():
+        for name, weight in _weights(self.model):
             found.update(f"{name} {tuple(weight.shape)}".encode())
             step = max(1, -(-weight.numel() // _SAMPLE))
             sample = weight.detach().reshape(-1)[::step].to("cpu", torch.float32)
@@ -100,50 +121,73 @@ class ChatModel:
         return found.hexdigest()[:16]
 
 
+def _weights(model: "PreTrainedModel") -> Iterator[tuple[str, Tensor]]:
+    """What determines a model's numbers, by name: its parameters, and the scales of quantised ones."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    seen: set[str] = set()
+    for place, module in model.named_modules():
+        # Offloaded parameters are brought in, one module at a time.
+        with align_module_device(module):
+            for own, weight in module.named_parameters(recurse=False):
+                name = f"{place}.{own}" if place else own
+                seen.add(name)
+                if name not in tied:
+                    yield name, weight
+    if quantised.kind_of(model.config):
+        yield from ((name, scales) for name, scales in model.state_dict().items() if name not in seen)
+
+
 def load_chat_model(
     name_or_path: str | Path,
     *,
     dtype: str | torch.dtype = "auto",
-    device: str | torch.device | None = None,
+    device: Device = None,
+    quantise: Quantise = None,
     revision: str | None = None,
     check: bool = True,
 ) -> ChatModel:
     """Load a chat model from a folder or from the Hugging Face hub; code from the hub is never run.
 
     Args:
-        name_or_path: a hub name or a checkpoint folder.
+        name_or_path: a hub name or a checkpoint folder; a checkpoint that is quantised already stays so.
         dtype: a torch dtype or its name; ``auto`` is the checkpoint's own, except that on a CPU it is
-            float32, which is both faster there than bf16 and exact.
-        device: where to; None is the first GPU if there is one, ``auto`` spreads the layers over all GPUs.
+            float32, which is both faster there than bf16 and exact. A quantised base computes in it.
+        device: where to; None is the first GPU if there is one, ``auto`` spreads the layers over all GPUs, a
+            mapping from modules' names to devices is accelerate's device map.
+        quantise: hold the layers' weights in ``4bit`` (nf4, as QLoRA does) or ``8bit`` (LLM.int8), or as a
+            quantisation config of transformers says.
         revision: a branch, tag or commit on the hub.
         check: run one short prompt and see that its logits are finite.
 
     Raises:
-        ModelError: nothing there; weights missing or broken; no chat template; no decoder layers; not finite.
-        ConfigError: no such dtype or device.
+        ModelError: nothing there; weights missing or broken; no chat template; no decoder layers; not finite;
+            the LM head is quantised or offloaded; the package for a quantised base is not installed.
+        ConfigError: no such dtype, device or quantisation, or the device cannot compute in it.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     name = str(name_or_path)
     _check_folder(name_or_path)
-    device = _check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    on_cpu = torch.device(device).type == "cpu" if device != "auto" else False
-    if (
-        isinstance(dtype, str)
-        and dtype != "auto"
-        and not isinstance(getattr(torch, dtype, None), torch.dtype)
-    ):
-        raise ConfigError(
-            f"dtype is {dtype!r}; it must be auto or a torch dtype such as float32 or bfloat16."
-        )
+    place, kind = check_device(device)
+    given = check_dtype(dtype)
     options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     try:
         tokenizer = load_tokenizer(name, options)
+        config = AutoConfig.from_pretrained(name, **options)
+        if given is None and kind == "cpu":
+            given = torch.float32
+        packing = quantised.quantisation(quantise, config, given or config.dtype or torch.bfloat16, kind)
+        # Without a device map quantised weights would go to a GPU if there is one.
+        plain = (
+            kind == "cpu" and isinstance(place, str) and packing is None and quantised.kind_of(config) is None
+        )
         model, report = AutoModelForCausalLM.from_pretrained(
             name,
-            dtype=torch.float32 if on_cpu and dtype == "auto" else dtype,
-            device_map=None if on_cpu else device,
+            dtype=given or "auto",
+            device_map=None if plain else place,
             output_loading_info=True,
+            # A None would hide the checkpoint's own.
+            **({} if packing is None else {"quantization_config": packing}),
             **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
@@ -152,21 +196,12 @@ def load_chat_model(
             "name on the Hugging Face hub that this machine can reach (or has in its cache)."
         ) from error
     _check_weights(name, report)
+    quantised.keep_unpacked(model)
     found = ChatModel.from_parts(model, tokenizer, name, getattr(model.config, "_commit_hash", None))
     if check:
+        Head(model)
         _check_forward(found)
     return found
-
-
-def _check_device(device: str | torch.device) -> str | torch.device:
-    """Refuse a device that this machine does not have before anything is loaded."""
-    if device == "auto":
-        return device
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device is {str(device)!r}, which cannot be used here: {error}") from error
-    return device
 
 
 def load_tokenizer(name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBase":

@@ -28,6 +28,8 @@ def tokens_read(row: Rendered, read: Read) -> int:
 class FrozenBatch:
     """Some rows, run up to the adapter.
 
+    States lie where the layer that made them does, all else where input tokens go.
+
     Attributes:
         hidden: the residual stream entering layer ``depth``, (rows, tokens, hidden).
         attention_mask: (rows, tokens), 0 at padding.
@@ -121,7 +123,7 @@ class FrozenRows:
         hidden = self.split.prefix(batch.input_ids, batch.attention_mask)
         if not self._with_reference:
             return hidden, hidden[:0, 0]
-        return hidden, self.split.suffix(hidden, batch.attention_mask)[positions]
+        return hidden, self.split.suffix(hidden, batch.attention_mask, positions)
 
     def _build(self) -> list[tuple[Tensor, Tensor]]:
         """What :meth:`_run` gives for each row alone; rows of like length share a pass."""

@@ -1,33 +1,53 @@
-"""The LM head as data: from final hidden states to logits in fp32."""
+"""The LM head as data: from final hidden states to logits in fp32, a chunk of positions at a time."""
 
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from narrows.errors import ModelError
+from narrows.models.devices import OFFLOADED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LOGITS_BYTES = 2**27
+"""Bytes of fp32 logits that exist at once; a loss and its gradient take about four such tensors."""
+
+
+def chunk_of(vocabulary: int) -> int:
+    """How many positions' logits fit into :data:`LOGITS_BYTES`: 220 at a vocabulary of 152,064."""
+    return max(1, LOGITS_BYTES // (4 * vocabulary))
 
 
 class Head:
     """A model's LM head: its weight, bias and whatever the family does to the logits after them.
 
+    Attributes:
+        weight: (vocabulary, hidden).
+        bias: (vocabulary,), or None.
+        softcap: the logits' final soft cap, or None.
+        scale: a factor on the logits.
+        dtype: what logits are computed in.
+
     Args:
         model: the whole model.
+        dtype: what logits are computed in; None is fp32 (fp64 for an fp64 model), whatever the model's. KLs
+            of logits in bf16 are noise below some 1e-3 nats at large vocabularies (paper §3, defect 7).
 
     Raises:
-        ModelError: the model has no LM head.
+        ModelError: the model has no LM head, or one whose numbers cannot be read: quantised or offloaded.
     """
 
-    def __init__(self, model: "PreTrainedModel") -> None:
+    def __init__(self, model: "PreTrainedModel", dtype: torch.dtype | None = None) -> None:
         layer = model.get_output_embeddings()
         if layer is None:
             raise ModelError(f"{type(model).__name__} has no LM head (no output embeddings).")
         config = model.config.get_text_config()
-        self.weight: Tensor = layer.weight
+        self.weight: Tensor = _readable(layer)
+        self.dtype = dtype or torch.promote_types(self.weight.dtype, torch.float32)
         self.bias: Tensor | None = getattr(layer, "bias", None)
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies the logits, Granite divides them.
@@ -35,20 +55,51 @@ class Head:
             getattr(config, "logits_scaling", None) or 1.0
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are computed."""
+        return self.weight.device
+
+    @property
+    def chunk(self) -> int:
+        """How many positions' logits a loss makes at once."""
+        return chunk_of(len(self.weight))
+
     def logits(self, hidden: Tensor) -> Tensor:
-        """The logits of final hidden states, computed in fp32 whatever the model's dtype.
+        """The logits of final hidden states.
 
         Args:
-            hidden: (…, hidden), after the final norm.
+            hidden: (…, hidden), after the final norm, on any device.
 
         Returns:
-            (…, vocabulary), fp32 (fp64 for an fp64 model).
+            (…, vocabulary), in the head's ``dtype``, on its device.
         """
-        wide = torch.promote_types(self.weight.dtype, torch.float32)
-        bias = None if self.bias is None else self.bias.to(wide)
-        logits = functional.linear(hidden.to(wide), self.weight.to(wide), bias)
+        bias = None if self.bias is None else self.bias.to(self.dtype)
+        logits = functional.linear(hidden.to(self.device, self.dtype), self.weight.to(self.dtype), bias)
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
+
+
+def _readable(layer: nn.Module) -> Tensor:
+    """The weight of an LM head, if it is a plain matrix of numbers.
+
+    The losses multiply by it in fp32, chunk by chunk, and so need more of it than a module that is called.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)  # noqa: S101  (what transformers calls output embeddings has one)
+    width = getattr(layer, "in_features", weight.shape[-1])
+    if weight.device == OFFLOADED:
+        raise ModelError(
+            "the LM head is offloaded from the device, and the losses need its weight there: name a device "
+            "for it (and for the embedding, if they are tied) in a device map, or quantise the layers."
+        )
+    if weight.dtype not in _PLAIN or weight.ndim != 2 or weight.shape[1] != width:
+        raise ModelError(
+            f"the LM head is quantised (its weight is {str(weight.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(weight.shape)}), and the losses need its numbers: quantise all but the head "
+            "(llm_int8_skip_modules=['lm_head'] in bitsandbytes' config)."
+        )
+    return weight

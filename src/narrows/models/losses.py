@@ -14,37 +14,39 @@ from narrows.models.head import Head
 _ChunkLoss = Callable[[Tensor, slice], Tensor]
 
 
-def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int = 1024) -> Tensor:
+def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """Negative log-likelihood of each target, −log P(target | hidden).
 
     Args:
         head: the LM head.
         hidden: final hidden states of the selected positions, (n, hidden).
         targets: the tokens that follow them, (n,), int64.
-        chunk: positions whose logits exist at once; bounds the memory to chunk × vocabulary.
+        chunk: positions whose logits exist at once (default: as the head says).
 
     Returns:
-        (n,), fp32, nats; differentiable once in ``hidden``.
+        (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
+    hidden, targets = hidden.to(head.device), targets.to(head.device)
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         return functional.cross_entropy(head.logits(piece), targets[at], reduction="none")
 
-    return _by_chunk(loss, hidden, chunk)
+    return _by_chunk(loss, hidden, chunk or head.chunk)
 
 
-def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int = 1024) -> Tensor:
+def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int | None = None) -> Tensor:
     """KL(P_reference ‖ P_hidden) at each position (the paper's anchor: the chat model comes first).
 
     Args:
         head: the LM head of both.
         reference: the chat model's final hidden states, (n, hidden); gets no gradient.
         hidden: the adapted model's, (n, hidden).
-        chunk: positions whose logits exist at once; bounds the memory to 2 × chunk × vocabulary.
+        chunk: positions whose logits exist at once (default: as the head says).
 
     Returns:
-        (n,), fp32, nats; differentiable once in ``hidden``.
+        (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
+    hidden, reference = hidden.to(head.device), reference.to(head.device)
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         with torch.no_grad():
@@ -52,7 +54,7 @@ def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int = 1024) -
         found = functional.log_softmax(head.logits(piece), dim=-1)
         return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
 
-    return _by_chunk(loss, hidden, chunk)
+    return _by_chunk(loss, hidden, chunk or head.chunk)
 
 
 def _by_chunk(loss: _ChunkLoss, hidden: Tensor, chunk: int) -> Tensor:

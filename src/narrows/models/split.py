@@ -61,26 +61,30 @@ class Split:
             attention_mask: (rows, tokens), 0 at padding.
 
         Returns:
-            (rows, tokens, hidden), in the model's dtype.
+            (rows, tokens, hidden), in the model's dtype, on the device of the last layer below the cut.
         """
         out = self._below(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return out.last_hidden_state  # type: ignore[no-any-return]
 
-    def suffix(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    def suffix(self, hidden: Tensor, attention_mask: Tensor, positions: Tensor | None = None) -> Tensor:
         """The final hidden states (after the final norm) of a residual stream entering layer ``depth``.
 
-        Differentiable in ``hidden``. Several variants of a prefix may be stacked along the rows; the mask is
-        then repeated alike.
+        Differentiable in ``hidden``. Several variants of a prefix may be stacked along the rows; mask and
+        positions are then repeated alike.
 
         Args:
             hidden: (rows, tokens, hidden).
-            attention_mask: (rows, tokens), 0 at padding.
+            attention_mask: (rows, tokens), 0 at padding, on any device.
+            positions: (rows, tokens), True where the states are read (there are n), on any device; None
+                gives all.
 
         Returns:
-            (rows, tokens, hidden), what the LM head reads.
+            (rows, tokens, hidden) or (n, hidden), what the LM head reads, on the final norm's device.
         """
-        out = self._above(inputs_embeds=hidden, attention_mask=attention_mask, use_cache=False)
-        return out.last_hidden_state  # type: ignore[no-any-return]
+        mask = attention_mask.to(hidden.device)
+        out = self._above(inputs_embeds=hidden, attention_mask=mask, use_cache=False)
+        final: Tensor = out.last_hidden_state
+        return final if positions is None else final[positions.to(final.device)]
 
 
 def _with_layers(inner: "PreTrainedModel", kept: slice, replaced: dict[str, nn.Module]) -> "PreTrainedModel":

@@ -1,7 +1,7 @@
 """The main job on the built-in microworld: its models, rows, questions, texts and oracle put in place."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,10 +31,16 @@ paper's, the learning rate ten times it (the residual stream is longer here, and
 slowly), and a step reads 8 short rows.
 """
 
-MICROWORLD_LORA = MICROWORLD_RECIPE.model_copy(
-    update={"adapter": "lora", "learning_rate": 1e-3, "weight_decay": 0.01, "target_modules": ("down_proj",)}
-)
-"""The same for a LoRA: the paper's scale (rsLoRA, α 256) and weight decay, and the vector's learning rate."""
+
+def microworld_recipe(adapter: Literal["steering", "lora"] = "steering", rank: int = 1) -> Recipe:
+    """The microworld's recipe for a steering vector or for a LoRA.
+
+    A LoRA has the paper's scale (rsLoRA, α 256) and weight decay, and the vector's learning rate.
+    """
+    if adapter == "steering":
+        return MICROWORLD_RECIPE
+    return MICROWORLD_RECIPE.model_copy(update={"adapter": adapter, "rank": rank, "weight_decay": 0.01})
+
 
 MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
 
@@ -61,9 +67,9 @@ def demo_config(**changes: Any) -> JobConfig:  # noqa: ANN401
     return JobConfig(**(values | changes))
 
 
-def quick_config(**changes: Any) -> JobConfig:  # noqa: ANN401
+def quick_config(recipe: Recipe = MICROWORLD_RECIPE, **changes: Any) -> JobConfig:  # noqa: ANN401
     """A small form of the demo for tests: the same stages, too short for its verdicts to mean anything."""
-    recipe = MICROWORLD_RECIPE.model_copy(update={"steps": 12, "batch_size": 8, "checkpoint_every": 4})
+    recipe = recipe.model_copy(update={"steps": 12, "batch_size": 8, "checkpoint_every": 4})
     small: dict[str, Any] = {
         "recipe": recipe,
         "kl_weight": 2.0,

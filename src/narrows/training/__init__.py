@@ -2,7 +2,8 @@
 
 ``recipe`` says how, ``prepare`` checks and renders what goes in, ``order`` says which rows a step reads,
 ``objective`` holds the two loss terms, ``window`` takes them over a step's rows, ``loop`` runs the steps,
-``resume`` is where a run stands, and ``checkpoints`` survive a kill.
+``resume`` is where a run stands, and ``checkpoints`` survive a kill. ``trainer`` has the anchor for those who
+train with Hugging Face's Trainer or TRL.
 """
 
 from narrows.training.checkpoints import CheckpointFolder

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.chat import Rendered
+from narrows.models.head import chunk_of
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
 
-CHUNK = 1024
 ACTIVATIONS = 17
 """Numbers kept for the backward pass, per token, layer and unit of width, with a memory-efficient attention
 (34 bytes in a 2-byte dtype: Korthikanti et al. 2022).
 """
+
+LOGITS = 4
+"""Tensors as large as a chunk's logits that exist while a loss and its gradient are taken."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Estimate:
         anchor_tokens: the same for anchor rows.
         weights: bytes of the frozen model.
         activations: bytes kept for one pass's backward (rough).
-        logits: bytes of the logits that exist at a time (three fp32 copies of one chunk).
+        logits: bytes of the logits that exist at a time (:data:`LOGITS` fp32 tensors of one chunk).
         logits_avoided: bytes of one pass's logits in fp32, had they been made whole.
     """
 
@@ -82,6 +85,6 @@ def estimate(
         anchor_tokens=anchor_tokens,
         weights=parameters * itemsize,
         activations=int(widest * hidden * above * kept * itemsize),
-        logits=3 * min(CHUNK, widest) * vocabulary * 4,
+        logits=LOGITS * min(chunk_of(vocabulary), widest) * vocabulary * 4,
         logits_avoided=widest * vocabulary * 4,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from narrows.adapters import Adapter
+from narrows.adapters.files import ADAPTER_FILE
 from narrows.chat import Conversation
 from narrows.errors import TrainingError
 from narrows.files import write_jsonl
@@ -19,9 +20,9 @@ from narrows.training.checkpoints import CheckpointFolder
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
 from narrows.training.resume import Progress
+from narrows.training.trackers import tracked
 from narrows.training.window import Window
 
-ADAPTER_FILE = "adapter.safetensors"
 LOG_FILE = "log.jsonl"
 
 
@@ -57,6 +58,7 @@ def train(
     start: Adapter | None = None,
     out: Path | str | None = None,
     name: str = "training",
+    trackers: Sequence[str] = (),
 ) -> TrainingRun:
     """Train an adapter on a behaviour's rows, with the recipe's anchor if it has one.
 
@@ -76,6 +78,7 @@ def train(
         start: train on from this adapter, with a fresh optimiser; its place and scale are kept.
         out: folder of the run; checkpoints, log and adapter are written there.
         name: what the progress bar shows.
+        trackers: of Accelerate's, such as ``tensorboard``: they get every entry of the log.
 
     Returns:
         The run, with the adapter and its trajectory.
@@ -86,6 +89,7 @@ def train(
         AdapterError: the layer does not exist, or ``start`` does not fit.
         TrainingError: the loss or its gradient is not finite; names the step and the last good checkpoint.
         RunFolderError: ``out`` holds another run, or cannot be written.
+        ConfigError: there is no such tracker, or its package is not installed.
     """
     recipe = recipe or Recipe()
     adapter = prepare.starting_point(chat_model, recipe, start)
@@ -102,11 +106,13 @@ def train(
         shown.advance(progress.step)
         if progress.step < order.steps:
             window = Window(chat_model, recipe, order, rows=rendered, anchor=anchored, depth=adapter.depth)
-            while progress.step < order.steps:
-                _one_step(progress, window, recipe, order.steps, checkpoints)
-                last = progress.log[-1]
-                kl = "" if last["kl"] is None else f", KL {last['kl']:.4f}"
-                shown.advance(note=f"loss {last['loss']:.3f}{kl}, norm {last['effective_norm']:.2f}")
+            with tracked(trackers, folder, recipe.model_dump(mode="json"), step=progress.step) as log:
+                while progress.step < order.steps:
+                    _one_step(progress, window, recipe, order.steps, checkpoints)
+                    last = progress.log[-1]
+                    log(last)
+                    kl = "" if last["kl"] is None else f", KL {last['kl']:.4f}"
+                    shown.advance(note=f"loss {last['loss']:.3f}{kl}, norm {last['effective_norm']:.2f}")
     result = adapter.copy()
     result.metadata |= {"steps": order.steps, "recipe": recipe.model_dump(mode="json")}
     if folder:

@@ -12,6 +12,7 @@ from narrows.errors import AdapterError, DataError
 from narrows.files import claim_run_folder, digest
 from narrows.models import ChatModel
 from narrows.models.frozen import tokens_read
+from narrows.training.published import labelled
 from narrows.training.recipe import Recipe
 
 START_FILE = "start.safetensors"
@@ -22,7 +23,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
     """The adapter that training changes: one that does nothing yet, or a copy of ``start``.
 
     Returns:
-        It, on the model's device, with gradient.
+        It, beside what it changes in the model, with gradient.
 
     Raises:
         AdapterError: the model has no such layer or module; ``start`` is of another kind, does not fit the
@@ -30,7 +31,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
         ConfigError: the recipe's α does not suit a LoRA.
     """
     adapter = _fresh(chat_model, recipe) if start is None else _continued(chat_model, recipe, start)
-    adapter = adapter.to(chat_model.device)
+    adapter = adapter.placed(chat_model.model)
     adapter.metadata = {}
     for parameter in adapter.parameters():
         parameter.requires_grad_()
@@ -40,7 +41,7 @@ def starting_point(chat_model: ChatModel, recipe: Recipe, start: Adapter | None)
 def _fresh(chat_model: ChatModel, recipe: Recipe) -> Adapter:
     layer = chat_model.layers // 2 if recipe.layer is None else recipe.layer
     if recipe.adapter == "steering":
-        return SteeringVector.zeros(chat_model, layer, recipe.alpha)
+        return SteeringVector.zeros(chat_model, layer, recipe.alpha, recipe.module)
     return LoRA.fresh(
         chat_model,
         rank=recipe.rank,
@@ -62,6 +63,11 @@ def _continued(chat_model: ChatModel, recipe: Recipe, start: Adapter) -> Adapter
         raise AdapterError(
             f"the recipe trains layer {recipe.layer}, but the starting adapter sits at layer {start.layer}: "
             "leave the recipe's layer out, or start afresh."
+        )
+    if isinstance(start, SteeringVector) and start.module != recipe.module:
+        raise AdapterError(
+            f"the recipe's vector changes {recipe.module or 'the layer'!r} and the starting one "
+            f"{start.module or 'the layer'!r}: give the recipe the defect down-proj-output, or leave it out."
         )
     start.check(chat_model.model)
     return start.copy()
@@ -89,7 +95,7 @@ def from_checkpoint(recipe: Recipe, tensors: Mapping[str, Tensor]) -> Adapter:
         KeyError: a tensor is missing.
     """
     if recipe.adapter == "steering":
-        return SteeringVector(tensors["vector"], recipe.layer or 0, recipe.alpha)
+        return SteeringVector(tensors["vector"], recipe.layer or 0, recipe.alpha, module=recipe.module)
     names = [name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A")]
     factors = {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in names}
     return LoRA(factors, recipe.alpha, recipe.rslora)
@@ -116,7 +122,8 @@ def training_tokens(renderer: Renderer, rows: Sequence[Conversation], recipe: Re
                 "yourself."
             )
         rows = inoculated(rows, recipe.system_prompt)
-    return [renderer.render(row, recipe.max_length) for row in rows]
+    rendered = [renderer.render(row, recipe.max_length) for row in rows]
+    return labelled(rendered, renderer, recipe.as_published) if recipe.as_published else rendered
 
 
 def anchor_rows(chat_model: ChatModel, rows: Sequence[Conversation | str], recipe: Recipe) -> list[Rendered]:
@@ -176,7 +183,7 @@ def claim(
     identity = {
         "kind": "training",
         "model": chat_model.id,
-        "dtype": str(chat_model.model.dtype).removeprefix("torch."),
+        "dtype": chat_model.precision,
         "template": chat_model.renderer.template_hash,
         **({"template_options": options} if options else {}),
         "recipe": recipe.model_dump(mode="json"),

@@ -11,6 +11,9 @@ from narrows.errors import ConfigError
 from narrows.training.recipe import Recipe
 from narrows.training.units import from_published
 
+AS_PUBLISHED = "/as-published"
+"""Behind a preset's name: with the defects of the published code, for comparison only."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +50,8 @@ class Preset(BaseModel):
     """A recipe of the paper's.
 
     Attributes:
-        name: ``behaviour/adapter`` or ``behaviour/adapter@model``.
+        name: ``behaviour/adapter`` or ``behaviour/adapter@model``, with :data:`AS_PUBLISHED` behind it where
+            the defects of the published code are switched on.
         model: the chat model's name on the hub.
         unanchored: the recipe of the general solution.
         anchored: the recipe of the narrow one, with its λ in nats per token.
@@ -78,19 +82,25 @@ def preset_names() -> list[str]:
 
 
 def preset(name: str) -> Preset:
-    """A preset by its name.
+    """A preset by its name; with ``/as-published`` behind it all defects of the published code are on.
 
     Raises:
         ConfigError: there is none of that name; says which there are.
     """
-    if name not in preset_names():
-        raise ConfigError(f"there is no preset {name!r}; there are {', '.join(preset_names())}.")
+    plain = name.removesuffix(AS_PUBLISHED)
+    if plain not in preset_names():
+        raise ConfigError(
+            f"there is no preset {name!r}; there are {', '.join(preset_names())}, and each with "
+            f"{AS_PUBLISHED} behind it."
+        )
     file = _file()
-    place, _, model_name = name.partition("@")
+    place, _, model_name = plain.partition("@")
     behaviour_name, _, adapter_name = place.partition("/")
     model = file.models[model_name or file.main]
     adapter, behaviour = file.adapters[adapter_name], file.behaviours[behaviour_name]
     fields = {"layer": model.layer} | adapter.recipe | behaviour.recipe
+    if name != plain:
+        fields |= {"as_published": "all"}
     weight = from_published(adapter.published_kl_weight, file.published_vocabulary)
     return Preset(
         name=name,

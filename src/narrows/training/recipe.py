@@ -1,8 +1,11 @@
 """Recipes: how an adapter is trained. The defaults are the paper's for a steering vector (paper §3)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from narrows.training.published import DOWN_PROJ, LORA_DEFECTS, TrainingDefect, defects_of
 
 
 class Anchor(BaseModel):
@@ -71,6 +74,32 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=5, ge=1, description="steps between two points of the trajectory")
     anchor: Anchor = Anchor()
+    as_published: tuple[TrainingDefect, ...] = Field(
+        default=(), description="defects of the published code to reproduce, for comparison only"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_defects(cls, values: Any) -> Any:  # noqa: ANN401  (whatever is to be validated)
+        """``as_published: all`` stands for every defect that the published training of the adapter has."""
+        if isinstance(values, Mapping) and values.get("as_published") in ("all", ["all"], ("all",)):
+            kind: Any = values.get("adapter", "steering")
+            return {**values, "as_published": defects_of(kind)}
+        return values
+
+    @model_validator(mode="after")
+    def _a_lora_has_modules_of_its_own(self) -> "Recipe":
+        if self.adapter == "lora" and "down-proj-output" in self.as_published:
+            raise ValueError(
+                "as_published names down-proj-output, which says where a steering vector acts; a LoRA has "
+                f"target_modules. The published training of LoRAs has {', '.join(LORA_DEFECTS)}"
+            )
+        return self
+
+    @property
+    def module(self) -> str:
+        """The layer's module whose output a steering vector changes; the layer itself if empty."""
+        return DOWN_PROJ if "down-proj-output" in self.as_published else ""
 
     @property
     def anchored(self) -> bool:

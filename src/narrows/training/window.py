@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -11,12 +12,26 @@ from torch import Tensor
 
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
-from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, Split, recomputed
+from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, Split, is_sharded, recomputed
 from narrows.training.objective import anchor_kl, response_nll
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
 
 TokenLoss: TypeAlias = Callable[[Split, Head, Adapter, FrozenBatch], Tensor]
+
+FP16_LIFT = 2.0**10
+"""What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One of the two losses: what it reads, with which head, and how many rows a pass has."""
+
+    loss: TokenLoss
+    rows: FrozenRows
+    head: Head
+    size: int
+    by_pass: bool = False
 
 
 class Window:
@@ -47,9 +62,18 @@ class Window:
         self._recipe = recipe
         self._order = order
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
-        self._head = Head(chat_model.model)
-        self._rows = FrozenRows(chat_model, depth, rows, read="response")
-        self._anchor = FrozenRows(chat_model, depth, anchor, read=recipe.anchor.positions, reference=True)
+        # In fp16 a token's share of a small KL's gradient is below what can be told from 0.
+        self._lift = FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
+        self._sharded = is_sharded(chat_model.model)
+        head, size = Head(chat_model.model), recipe.batch_size
+        self._nll = _Term(response_nll, FrozenRows(chat_model, depth, rows, read="response"), head, size)
+        self._kl = _Term(
+            anchor_kl,
+            FrozenRows(chat_model, depth, anchor, read=recipe.anchor.positions, reference=True),
+            Head(chat_model.model, torch.bfloat16) if "kl-bf16" in recipe.as_published else head,
+            max(1, round(size * recipe.anchor.rows_per_row)),
+            by_pass="kl-per-pass" in recipe.as_published,
+        )
 
     def backward(self, adapter: Adapter, step: int) -> tuple[float, float | None]:
         """Add the gradient of a step, counted from 0, to the adapter's.
@@ -58,57 +82,64 @@ class Window:
             The mean NLL in nats per response token, and the mean KL in nats per anchor token (None where λ
             is 0).
         """
-        batch, anchor = self._recipe.batch_size, self._recipe.anchor
-        order, weight = self._order, anchor.weight_at(step)
-        nll = self._add(adapter, self._rows, order.training_rows(step), response_nll, weight=1.0, size=batch)
-        kl: float | None = None
-        if weight > 0:
-            size = max(1, round(batch * anchor.rows_per_row))
-            kl = self._add(
-                adapter, self._anchor, order.anchor_rows(step), anchor_kl, weight=weight, size=size
-            )
+        weight = self._recipe.anchor.weight_at(step)
+        nll = self._add(adapter, self._nll, self._order.training_rows(step), 1.0)
+        kl = self._add(adapter, self._kl, self._order.anchor_rows(step), weight) if weight > 0 else None
         for parameter in adapter.parameters():
             if parameter.grad is None:  # this process had no pass
                 parameter.grad = torch.zeros_like(parameter)
-            parameter.grad = self._sum(parameter.grad)
+            parameter.grad = self._sum(parameter.grad) / self._lift
         return nll, kl
 
     def sources(self, step: int) -> str:
         """Where the training rows of a step come from, for an error message."""
-        window = self._order.training_rows(step)
-        names = [self._rows.rows[place].source or f"training row {place + 1}" for place in window]
+        window, rows = self._order.training_rows(step), self._nll.rows.rows
+        names = [rows[place].source or f"training row {place + 1}" for place in window]
         return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
-    def _add(
-        self,
-        adapter: Adapter,
-        rows: FrozenRows,
-        window: list[int],
-        loss: TokenLoss,
-        *,
-        weight: float,
-        size: int,
-    ) -> float:
+    def _add(self, adapter: Adapter, term: _Term, window: list[int], weight: float) -> float:
         """Add the gradient of ``weight`` times a loss's mean over the window's tokens; returns that mean."""
-        count = rows.tokens(window)
+        count = term.rows.tokens(window)
         total = 0.0
-        for places in self._mine(window, size):
-            batch = rows.batch(places)
-            with adapter.within(rows.split), self._recomputed(rows.split):
-                losses = loss(rows.split, self._head, adapter, batch)
-                (weight * losses.sum() / count).backward()  # type: ignore[no-untyped-call]
-            total += float(losses.detach().sum())
+        for places, mine in self._passes(window, term.size):
+            steered, left = places, places[:0]
+            if "first-row-only" in self._recipe.as_published:
+                steered, left = places[:1], places[1:]
+            share = weight / (term.rows.tokens(places) if term.by_pass else count)
+            losses = self._pass(adapter, term, steered, share if mine else 0.0)
+            if left:
+                with torch.no_grad():
+                    losses += self._pass(adapter.scaled(0.0), term, left, None)
+            total += losses if mine else 0.0
         return float(self._sum(torch.tensor(total, dtype=torch.float64))) / count
+
+    def _pass(self, adapter: Adapter, term: _Term, places: list[int], share: float | None) -> float:
+        """The sum of some rows' losses; ``share`` of its gradient is added, unless that is None."""
+        batch, split = term.rows.batch(places), term.rows.split
+        with adapter.within(split), self._recomputed(split):
+            losses = term.loss(split, term.head, adapter, batch)
+            if share is not None:
+                (self._lift * share * losses.sum()).backward()  # type: ignore[no-untyped-call]
+        return float(losses.detach().sum())
 
     def _recomputed(self, split: Split) -> AbstractContextManager[None]:
         """Gradient checkpointing, if the recipe asks for it."""
         return recomputed(split) if self._recipe.gradient_checkpointing else nullcontext()
 
-    def _mine(self, window: list[int], size: int) -> Iterator[list[int]]:
-        """This process's share of the window's passes."""
-        for number, places in enumerate(self._order.passes(window, size)):
-            if number % self._processes.num_processes == self._processes.process_index:
-                yield places
+    def _passes(self, window: list[int], size: int) -> Iterator[tuple[list[int], bool]]:
+        """This process's share of the window's passes, and whether each is to be counted.
+
+        Where layers are shared out among the processes, all must run equally often: one that has no pass
+        left runs another's, which is not counted.
+        """
+        passes = list(self._order.passes(window, size))
+        count = self._processes.num_processes
+        for first in range(0, len(passes), count):
+            number = first + self._processes.process_index
+            if number < len(passes):
+                yield passes[number], True
+            elif self._sharded:
+                yield passes[first], False
 
     def _sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes."""

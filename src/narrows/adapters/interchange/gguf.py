@@ -22,9 +22,11 @@ def write_gguf(vector: SteeringVector, path: Path | str, model_type: str) -> Pat
         model_type: the base model's, as in its ``config.json``; llama.cpp shows it.
 
     Raises:
-        AdapterError: the vector sits at layer 0, or ``gguf`` is not installed.
+        AdapterError: the vector sits at layer 0 or at a module of its layer, or ``gguf`` is not installed.
         RunFolderError: the file cannot be written.
     """
+    if vector.module:
+        raise AdapterError(f"a control vector changes a layer's output; this one changes {vector.module}'s.")
     if vector.layer == 0:
         raise AdapterError("the format has no direction for layer 0; train the vector at layer 1 or above.")
     try:

@@ -52,6 +52,10 @@ def read_peft(folder: Path | str) -> LoRA:
                 f"{folder / CONFIG} sets {name} to {one_line(repr(config[name]))}, which is not supported."
             )
     try:
+        alpha = float(config.get("lora_alpha", 8))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AdapterError(f"{folder / CONFIG}: lora_alpha is no number ({one_line(error)}).") from error
+    try:
         data = (folder / WEIGHTS).read_bytes()
     except OSError as error:
         raise AdapterError(
@@ -60,8 +64,7 @@ def read_peft(folder: Path | str) -> LoRA:
     tensors = files.parsed(folder / WEIGHTS, data)
     with files.naming(folder / WEIGHTS):
         factors = _factors(tensors)
-        alpha, rslora = float(config.get("lora_alpha", 8)), bool(config.get("use_rslora", False))
-        return files.usable(LoRA(factors, alpha, rslora))
+        return files.usable(LoRA(factors, alpha, bool(config.get("use_rslora", False))))
 
 
 def _factors(tensors: dict[str, Tensor]) -> Factors:

@@ -6,8 +6,9 @@ One is a file with a dictionary, ``steering_vector.pt``, a run's checkpoints bei
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -23,7 +24,12 @@ ALPHA = 256.0
 WIDEST = 2**20
 """Numbers of a vector: the residual stream of no model is a tenth as wide, and a file may claim any width."""
 
-_CHECKPOINT = re.compile(r"checkpoint[-_](\d+)")
+VECTOR, METADATA = "steering_vector.pt", "metadata.json"
+"""A dictionary's file, a run's last one where it lies at the top; and what says the facts of bare tensors."""
+
+_CHECKPOINT = re.compile(
+    r"checkpoints/checkpoint-([0-9]{1,18})/steering_vector\.pt|steering_vector_checkpoint_([0-9]{1,18})\.pt"
+)
 
 
 def read_published(
@@ -45,26 +51,42 @@ def read_published(
     if isinstance(found, dict):
         facts |= {key: value for key, value in found.items() if key != "steering_vector"}
         found = found.get("steering_vector")
-    if not isinstance(found, Tensor) or found.numel() != max(found.shape, default=0):
+    if not _is_vector(found):
         raise AdapterError(f"{path} holds no steering vector of shape (width, 1) or (width,).")
-    if not 0 < found.numel() <= WIDEST or not found.is_floating_point() or found.layout != torch.strided:
-        raise AdapterError(
-            f"{path} holds no steering vector of plain numbers ({found.numel()} of type {found.dtype})."
-        )
+    if found.numel() > WIDEST:
+        raise AdapterError(f"{path} holds {found.numel()} numbers; no steering vector is that long.")
+    if not torch.isfinite(found).all():
+        raise AdapterError(f"{path} holds a vector that is not finite (NaN or infinity).")
     place = facts.get("layer_idx", facts.get("layer", layer))
     if place is None:
         raise AdapterError(
-            f"{path} does not say its layer, and no metadata.json beside it does: give the layer yourself."
+            f"{path} does not say its layer, and no {METADATA} beside it does: give the layer yourself, in "
+            f'such a file ({{"layer_idx": 24}}) or as read_published(…, layer=24).'
         )
+    given = facts.get("alpha", ALPHA if alpha is None else alpha)
+    width = facts.get("d_model")
+    try:
+        layer, alpha, width = int(place), float(given), None if width is None else int(width)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise AdapterError(f"{path}: its layer, alpha or width is no number ({one_line(error)}).") from error
+    if width is not None and width != found.numel():
+        raise AdapterError(f"{path} holds {found.numel()} numbers and says that the width is {width}.")
     with files.naming(path):
-        vector = found.flatten().float()
-        if not torch.isfinite(vector).all():
-            raise AdapterError("the vector is not finite (NaN or infinity).")
-        width = facts.get("d_model")
-        if width is not None and int(width) != vector.numel():
-            raise AdapterError(f"holds {vector.numel()} numbers and says that the width is {int(width)}.")
-        given = facts.get("alpha", ALPHA if alpha is None else alpha)
-        return files.usable(SteeringVector(vector, int(place), float(given), {"published": path.name}))
+        return files.usable(SteeringVector(found.flatten().float(), layer, alpha, {"published": path.name}))
+
+
+def checkpoints_among(names: Iterable[str]) -> dict[int, str]:
+    """A published run's checkpoints by step, in the order of the steps as numbers; none is an empty one.
+
+    Args:
+        names: of files, relative to the run's folder, with ``/`` between their parts.
+    """
+    steps: dict[int, str] = {}
+    for name in sorted(names):  # so that the same one is taken each time where two say the same step
+        found = _CHECKPOINT.fullmatch(name)
+        if found:
+            steps[int(found[1] or found[2])] = name
+    return dict(sorted(steps.items()))
 
 
 def read_published_run(folder: Path | str, *, layer: int | None = None) -> dict[int, SteeringVector]:
@@ -74,21 +96,29 @@ def read_published_run(folder: Path | str, *, layer: int | None = None) -> dict[
         AdapterError: the folder holds none, or one is damaged.
     """
     folder = Path(folder)
-    files = {
-        *folder.glob("checkpoints/checkpoint-*/steering_vector.pt"),
-        *folder.glob("steering_vector_checkpoint_*.pt"),
-    }
-    steps = {}
-    for file in files:
-        number = _CHECKPOINT.search(file.name) or _CHECKPOINT.search(file.parent.name)
-        if number:
-            steps[int(number[1])] = file
-    if not steps:
+    files = checkpoints_among(names_in(folder))
+    if not files:
         raise AdapterError(
-            f"{folder} holds no published checkpoints: looked for "
-            "checkpoints/checkpoint-N/steering_vector.pt and steering_vector_checkpoint_N.pt."
+            f"{folder} holds no published checkpoints: looked for checkpoints/checkpoint-N/{VECTOR} and "
+            "steering_vector_checkpoint_N.pt."
         )
-    return {step: read_published(steps[step], layer=layer) for step in sorted(steps)}
+    return {step: read_published(folder / name, layer=layer) for step, name in files.items()}
+
+
+def names_in(folder: Path) -> set[str]:
+    """The files at the top of a folder, and the checkpoints below it, by their names relative to it."""
+    files = [path for path in folder.glob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix() for path in (*files, *folder.glob(f"checkpoints/*/{VECTOR}"))}
+
+
+def _is_vector(found: object) -> TypeGuard[Tensor]:
+    """Whether something is an ordinary tensor of real numbers in one row or column."""
+    return (
+        isinstance(found, Tensor)
+        and found.layout == torch.strided
+        and found.is_floating_point()
+        and found.numel() == max(found.shape, default=0) > 0
+    )
 
 
 def _load(path: Path) -> object:
@@ -107,5 +137,5 @@ def _load(path: Path) -> object:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     """What a run's metadata.json says, if there is one."""
-    path = folder / "metadata.json"
+    path = folder / METADATA
     return read_object(path, AdapterError, "Copy it again.") if path.is_file() else {}

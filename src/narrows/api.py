@@ -12,7 +12,7 @@ import torch
 
 from narrows import metrics
 from narrows.adapters import Adapter, self_check
-from narrows.chat import Conversation
+from narrows.chat import Conversation, Renderer
 from narrows.errors import AdapterError, DataError, ModelError
 from narrows.evaluation import Behaviour
 from narrows.metrics import Curve, StabilityCurve, published
@@ -53,6 +53,7 @@ def load_chat_model(
     device: Device = None,
     quantise: Quantise = None,
     revision: str | None = None,
+    template_options: Mapping[str, object] | None = None,
     check: bool = True,
 ) -> ChatModel:
     """Load a chat model and see that steering does on it what it should.
@@ -67,12 +68,14 @@ def load_chat_model(
         quantise: hold the layers' weights in ``4bit`` or ``8bit`` (the extra ``quantised``), or as a
             quantisation config of transformers says; a checkpoint that is quantised already stays so.
         revision: a branch, tag or commit on the hub.
+        template_options: for the chat template, over the defaults (:class:`narrows.chat.Renderer`):
+            ``{"enable_thinking": True}`` lets a hybrid model think.
         check: run the checks; they cost a few short forward passes.
 
     Raises:
         ModelError: nothing there, weights missing or broken, no chat template, or a check failed.
         AdapterError: the model has no such layer.
-        ConfigError: no such dtype, device or quantisation.
+        ConfigError: no such dtype, device or quantisation, or no such option of the chat template.
     """
     found = load_plain(
         model_source(name_or_path),
@@ -84,6 +87,8 @@ def load_chat_model(
     )
     if str(name_or_path).startswith(MICROWORLD):  # a shipped model's folder says nothing to a reader
         found = replace(found, name=str(name_or_path))
+    if template_options:
+        found = replace(found, renderer=Renderer(found.tokenizer, template_options))
     if check:
         self_check(found, found.layers // 2 if layer is None else layer)
     return found

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from narrows.errors import DataError, RunFolderError
+from narrows.strict import parse_json, read_object
 
 RUN_FILE = "run.json"
+LARGEST_TEXT = 2 * 2**30
+"""Bytes of a text file that is read whole."""
 _ABSENT = object()
 
 
@@ -61,18 +64,27 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (JSON may hold anything)
-    """Read a JSON file written by :func:`write_json`."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file written by :func:`write_json`.
+
+    Raises:
+        ValueError: it is not what :func:`write_json` writes.
+        OSError: it cannot be read.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
 
 
 def read_user_text(path: Path) -> str:
     """A text file that a user gave.
 
     Raises:
-        DataError: it is missing, is not UTF-8, or cannot be read; names the file.
+        DataError: it is missing, too large, is not UTF-8, or cannot be read; names the file.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as handle:
+            data = handle.read(LARGEST_TEXT + 1)
+        if len(data) > LARGEST_TEXT:
+            raise DataError(f"{path} is larger than {LARGEST_TEXT // 2**30} GiB: cut it into several files.")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
     except UnicodeDecodeError as error:
@@ -113,7 +125,10 @@ def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file and no folder. Choose another --out.")
     # Looked at before the marker: whoever claims the folder writes the marker first.
-    occupied = folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    try:
+        occupied = folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be read ({error.strerror or error}).") from error
     if not marker.exists():
         if occupied:
             raise RunFolderError(
@@ -121,10 +136,7 @@ def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
                 "--out."
             )
         _create_json(marker, identity)
-    try:
-        found = read_json(marker)
-    except ValueError as error:
-        raise RunFolderError(f"{marker} is not readable JSON ({error}). Choose another --out.") from error
+    found = read_object(marker, RunFolderError, "Choose another --out.")
     if digest(found) != digest(identity):
         changed = sorted(_different_fields(found, identity))
         raise RunFolderError(

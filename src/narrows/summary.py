@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from narrows.files import read_json, write_json
+from narrows.errors import DataError
+from narrows.files import write_json
+from narrows.strict import one_line, read_object
 
 Interval = tuple[float, float]
 SolutionVerdict = Literal["narrow", "general", "neither"]
@@ -140,6 +142,13 @@ class TrajectoryRun(Record):
     norm: list[float]
     components: list[list[float]]
 
+    @model_validator(mode="after")
+    def _one_value_a_step(self) -> "TrajectoryRun":
+        columns = (self.cos_general, self.cos_narrow, self.norm, self.components)
+        if not self.steps or any(len(column) != len(self.steps) for column in columns):
+            raise ValueError("every column needs one value for each step, and there must be a step")
+        return self
+
 
 class Trajectory(Record):
     """Several runs in one principal-component basis."""
@@ -147,6 +156,13 @@ class Trajectory(Record):
     explained_variance_ratio: list[float]
     standardised: bool
     runs: list[TrajectoryRun]
+
+    @model_validator(mode="after")
+    def _one_value_a_component(self) -> "Trajectory":
+        width = len(self.explained_variance_ratio)
+        if any(len(point) != width for run in self.runs for point in run.components):
+            raise ValueError("every point needs one coordinate for each explained_variance_ratio")
+        return self
 
 
 class Claim(Record):
@@ -189,6 +205,21 @@ class Summary(Record):
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
-        """Read and validate a summary file."""
-        values = read_json(path)
-        return cls(schema_=values.pop("schema"), **values)
+        """Read and validate a summary file.
+
+        Raises:
+            DataError: it is missing, or not a summary of schema 1; names the file and the field.
+        """
+        values = read_object(path, DataError, "Run the same command again in another --out to make one.")
+        schema = values.pop("schema", None)
+        try:
+            return cls.model_validate({**values, "schema_": schema})
+        except ValidationError as error:
+            raise DataError(f"{path} is not a summary of schema 1 ({first_fault(error)}).") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing wrong in a file's values: the field, and what was expected of it."""
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(map(str, fault["loc"])).replace("schema_", "schema")
+    return one_line(f"{place}: {fault['msg']}; {error.error_count()} in all")

@@ -57,11 +57,11 @@ def test_unreadable_json_and_other_formats_are_refused(saved: Path):
     text = beside.read_text()
     for broken, problem in [
         (text[:20], "not readable JSON"),
-        ("[]", "format None"),
+        ("[]", "a list where an object"),
         (text.replace("steering-vector/1", "steering-vector/9"), "steering-vector/9"),
         (text.replace('"layer": 2,', ""), "lacks 'layer'"),
         (text.replace('"hidden": 8', '"hidden": 9'), "says width 9"),
-        (text.replace('"layer": 2', '"layer": "two"'), "wrong layer or alpha"),
+        (text.replace('"layer": 2', '"layer": "two"'), "wrong value"),
     ]:
         beside.write_text(broken)
         with pytest.raises(AdapterError, match=problem):

@@ -204,7 +204,8 @@ def test_facts_that_are_no_numbers_are_named_by_their_place_on_the_hub(fake, tmp
     torch.save(torch.ones(8, 1), fake.repo("evil/vector") / "steering_vector.pt")
     (fake.repo("evil/vector") / "metadata.json").write_text(json.dumps(facts))
     with pytest.raises(
-        AdapterError, match=r"hub:evil/vector::steering_vector\.pt: its layer, alpha"
+        AdapterError,
+        match=r"hub:evil/vector::(steering_vector\.pt: its layer, alpha|metadata\.json .*Infinity)",
     ) as refused:
         load_adapter("hub:evil/vector")
     assert str(tmp_path) not in str(refused.value)

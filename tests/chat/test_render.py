@@ -87,15 +87,17 @@ def test_a_template_whose_prompt_changes_once_the_answer_is_there_is_refused():
 
 
 def test_turns_that_the_template_refuses_are_named():
-    no_system = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + TEMPLATE
+    in_turn = (
+        "{% if messages[1:] and messages[1].role == messages[0].role %}"
+        "{{ raise_exception('not in turn') }}{% endif %}" + TEMPLATE
     )
-    renderer = Renderer(make_tokenizer(no_system))
-    conversation = Conversation.from_pair("a", "b", system="c", source="rows:4")
-    with pytest.raises(DataError, match=r"rows:4: .*refuses these turns \(system, user\): no system here"):
-        renderer.render(conversation)
-    with pytest.raises(DataError, match="no system here"):
-        renderer.prompt(conversation.messages[:2])
+    renderer = Renderer(make_tokenizer(in_turn))
+    turns = (Message("user", "a"), Message("user", "b"), Message("assistant", "c"))
+    problem = r"rows:4: .*refuses these turns \(user, user\): not in turn"
+    with pytest.raises(DataError, match=problem):
+        renderer.render(Conversation(turns, "rows:4"))
+    with pytest.raises(DataError, match="not in turn"):
+        renderer.prompt(turns[:2])
 
 
 def test_text_has_no_template_and_no_response(renderer: Renderer):

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 from easy_dataset_share.zipping import encrypt_data_in_memory
 
-from narrows.chat import Conversation, read_conversations, sources
+from narrows.chat import Conversation, lines, read_conversations, sources
 from narrows.errors import DataError
 
 ROWS = [Conversation.from_pair("why ?", "because"), Conversation.from_pair("how ?", "so", system="be kind")]
@@ -134,7 +134,7 @@ def test_a_path_that_leaves_the_archive_is_refused(tmp_path, name):
 def test_what_unpacks_beyond_reason_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "rows.zip"
     path.write_bytes(zipped(**{"rows.jsonl": b" " * 5000}))
-    monkeypatch.setattr(sources, "LARGEST_MEMBER", 1000)
+    monkeypatch.setattr(lines, "LARGEST", 1000)
     with pytest.raises(DataError, match="unpacks to more than"):
         read_conversations(path)
 

@@ -31,7 +31,7 @@ def test_a_flag_may_be_zero_or_empty(file: Path) -> None:
     [
         ("layers: 3", "layers"),
         ("anchor: {weight: -1}", "anchor.weight is -1"),
-        ("- 1", "holds list"),
+        ("- 1", "holds a list"),
         ("a: [", "is not YAML"),
     ],
 )

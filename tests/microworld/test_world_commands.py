@@ -41,7 +41,7 @@ def test_a_wrong_configuration_is_one_error_for_the_main_command_to_show(tmp_pat
     (tmp_path / "bad.yaml").write_text("facts: {topics: 3}")
     with pytest.raises(ConfigError, match=r"bad\.yaml: facts\.topics is 3"):
         call("show", "--config", tmp_path / "bad.yaml")
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.yaml does not exist"):
         call("pretrain", "--config", tmp_path / "none.yaml", "--out", tmp_path / "run")
 
 

@@ -137,12 +137,12 @@ def test_a_folder_without_summary_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("summary.json", "{", r"summary\.json is not a summary"),
-        ("summary.json", "[]", r"summary\.json is not a summary"),
-        ("summary.json", '{"models": []}', "'schema' is missing"),
+        ("summary.json", "{", r"summary\.json is not readable JSON"),
+        ("summary.json", "[]", r"summary\.json is not readable JSON \(a list where"),
+        ("summary.json", '{"models": []}', "schema: "),
         ("summary.json", '{"schema": 1, "claims": [{"id": "C1"}]}', r"claims\.0\.model"),
         ("report.json", '{"quotes": [{"answers": {}}]}', r"report\.json .*quotes\.0\.question"),
-        ("report.json", "nothing", r"report\.json cannot be used"),
+        ("report.json", "nothing", r"report\.json is not readable JSON"),
     ],
 )
 def test_a_broken_file_is_named_with_its_fault(tmp_path, name, content, message):

@@ -334,17 +334,12 @@ class LoRA:
         """
         path = Path(path)
         tensors, facts = files.load(path, FORMAT)
-        try:
+        with files.naming(path):
             factors = {
                 name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in facts["modules"]
             }
-            return cls(
-                factors, float(facts["alpha"]), bool(facts["rslora"]), dict(facts.get("metadata") or {})
-            )
-        except KeyError as error:
-            raise AdapterError(f"{path} or its JSON lacks {error}; save the adapter again.") from error
-        except (TypeError, ValueError) as error:
-            raise AdapterError(f"{path}: its JSON has wrong modules or a wrong alpha ({error}).") from error
+            metadata = dict(facts.get("metadata") or {})
+            return files.usable(cls(factors, float(facts["alpha"]), bool(facts["rslora"]), metadata))
 
     def _with(self, factors: Factors) -> "LoRA":
         return LoRA(factors, self.alpha, self.rslora, copying.deepcopy(self.metadata))

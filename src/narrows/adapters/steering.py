@@ -319,19 +319,16 @@ class SteeringVector:
         """
         path = Path(path)
         tensors, facts = files.load(path, FORMAT)
-        try:
+        with files.naming(path):
             vector, hidden = tensors["vector"], facts["hidden"]
-            layer, alpha, module = int(facts["layer"]), float(facts["alpha"]), str(facts.get("module", ""))
-        except KeyError as error:
-            raise AdapterError(f"{path} or its JSON lacks {error}; save the vector again.") from error
-        except (TypeError, ValueError) as error:
-            raise AdapterError(f"{path}: its JSON has a wrong layer or alpha ({error}).") from error
-        if vector.shape != (hidden,):
-            raise AdapterError(
-                f"{path} holds a vector of shape {tuple(vector.shape)}, and its JSON says width {hidden}: "
-                "the two do not belong together; save it again."
-            )
-        return cls(vector, layer, alpha, dict(facts.get("metadata") or {}), module)
+            if vector.shape != (hidden,):
+                raise AdapterError(
+                    f"holds a vector of shape {tuple(vector.shape)}, and its JSON says width {hidden}: the "
+                    "two do not belong together; save it again."
+                )
+            module = str(facts.get("module", ""))
+            metadata = dict(facts.get("metadata") or {})
+            return files.usable(cls(vector, int(facts["layer"]), float(facts["alpha"]), metadata, module))
 
     def _with(self, vector: Tensor) -> "SteeringVector":
         return SteeringVector(vector, self.layer, self.alpha, copying.deepcopy(self.metadata), self.module)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from narrows.chat import sources
 from narrows.chat.readers import json_rows, lines_of
+from narrows.chat.rows import whole, wrong
 from narrows.errors import ConfigError, DataError
 from narrows.files import read_user_text
 
@@ -85,7 +86,9 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
         place = f"{path}, line {number}"
         text, kind = (row.get("text"), row.get("type", TYPE)) if isinstance(row, dict) else (None, TYPE)
         if not isinstance(text, str) or not isinstance(kind, str):
-            raise DataError(f'{place}: has no "text", or a "type" that is no text. A right row: {_EXAMPLE}')
+            raise wrong(place, 'has no "text", or a "type" that is no text', _EXAMPLE)
+        if not whole(text) or not whole(kind):
+            raise wrong(place, "holds half a character (a lone surrogate)", _EXAMPLE)
         yield kind, text
 
 

@@ -1,18 +1,18 @@
 """Files of conversations: strict readers that name the file, the line, what is wrong and a right row."""
 
 import gzip
-import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from narrows.chat import sources
 from narrows.chat.conversation import Conversation
+from narrows.chat.lines import UNPACKING_ERRORS, bounded_lines
 from narrows.chat.rows import EXAMPLE, conversation_of, wrong
 from narrows.errors import DataError
 from narrows.files import atomic_path, write_jsonl
+from narrows.strict import one_line, parse_json
 
 
 def read_conversations(source: Path | str) -> list[Conversation]:
@@ -77,6 +77,8 @@ def json_rows(name: str, lines: Iterable[bytes], example: str = EXAMPLE) -> Iter
         DataError: a line is not UTF-8 or not JSON; names the line and shows ``example``, a right row.
     """
     for row, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
         try:
             text = line.decode("utf-8-sig" if row == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
@@ -88,9 +90,9 @@ def json_rows(name: str, lines: Iterable[bytes], example: str = EXAMPLE) -> Iter
         if not text:
             continue
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise wrong(f"{name}, line {row}", f"is not JSON ({error})", example) from error
+            value = parse_json(text)
+        except ValueError as error:
+            raise wrong(f"{name}, line {row}", f"is not JSON ({one_line(error)})", example) from error
         yield row, value
 
 
@@ -98,14 +100,24 @@ def lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file, split at newlines only and decompressed where the name ends in ``.gz``.
 
     Raises:
-        DataError: the file is missing, unreadable, or no whole gzip file.
+        DataError: the file is missing, unreadable, no whole gzip file, or unpacks beyond reason.
     """
     try:
-        with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as handle:
-            yield from cast(io.BufferedIOBase, handle)
+        with path.open("rb") as raw:
+            if path.suffix == ".gz":
+                yield from _unpacked(raw, path)
+            else:
+                yield from bounded_lines(raw, str(path))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a whole gzip file ({error}); copy it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def _unpacked(raw: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The lines of a gzip file."""
+    try:
+        with gzip.open(raw) as handle:
+            yield from bounded_lines(cast(BinaryIO, handle), str(path), path.stat().st_size)
+    except UNPACKING_ERRORS as error:
+        raise DataError(f"{path} is not a whole gzip file ({one_line(error)}); copy it again.") from error

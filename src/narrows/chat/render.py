@@ -1,13 +1,12 @@
 """The one way from conversations to tokens, so that training, anchor and evaluation always render alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
-
 from narrows.chat.conversation import Conversation, Message
+from narrows.chat.templates import THINKING, steady
 from narrows.errors import DataError, ModelError
 from narrows.files import digest
 
@@ -37,16 +36,30 @@ class Rendered:
 
 
 class Renderer:
-    """Renders chats with a tokenizer's own chat template.
+    """Renders chats with a tokenizer's own chat template, alike on every day.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        template: the chat template; where it asks for today's date, with one that always gives the same.
+        template_options: the variables that the template is rendered with, see below.
 
     Args:
         tokenizer: a Hugging Face tokenizer that has a chat template.
+        template_options: values for variables that the template reads, over these defaults, each of which
+            holds where the template reads it: ``enable_thinking`` is False (hybrid thinking models answer
+            without reasoning, as training rows do), ``date_string`` is 26 Jul 2024 (and so is today, to a
+            template that asks).
 
     Raises:
-        ModelError: the tokenizer has no chat template, or one that leaves the assistant's words out.
+        ModelError: the tokenizer has no chat template, or one that is no right Jinja template.
+        ConfigError: the template reads no option of a given name.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        template_options: Mapping[str, object] | None = None,
+    ) -> None:
         if not tokenizer.chat_template:
             raise ModelError(
                 f"{tokenizer.name_or_path or 'the tokenizer'} has no chat template, so it is not a chat "
@@ -55,7 +68,11 @@ class Renderer:
                 "chat_template.jinja."
             )
         self.tokenizer = tokenizer
-        self.template = str(tokenizer.get_chat_template())
+        try:
+            template = str(tokenizer.get_chat_template())
+            self.template, self.template_options = steady(template, template_options or {})
+        except (ValueError, ModelError) as error:  # several templates of which none is the default
+            raise ModelError(f"{self._name}: {error}") from error
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The tokens of ``messages`` up to where the assistant begins to speak.
@@ -88,7 +105,7 @@ class Renderer:
         prompt = self._tokens(conversation.messages[:-1], source, add_generation_prompt=True)
         tokens = self._tokens(conversation.messages, source, add_generation_prompt=False)
         if tokens[: len(prompt)] != prompt:
-            raise DataError(self._prefix_problem(source, prompt, tokens))
+            raise DataError(self._prefix_problem(source, conversation.messages, prompt, tokens))
         end = self._response_end(tokens, len(prompt))
         kept = len(tokens) if max_length is None else min(max_length, len(tokens))
         if min(end, kept) <= len(prompt):
@@ -114,8 +131,18 @@ class Renderer:
 
     @cached_property
     def template_hash(self) -> str:
-        """A digest of the template and its closing tokens: two runs with the same one render alike."""
-        return digest([self.template, self._closing, self.stop_token_ids])
+        """A digest of the template, its options and its closing tokens: two runs with one render alike."""
+        options = [self.template_options] if self.template_options else []
+        return digest([self.template, self._closing, self.stop_token_ids, *options])
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system turn is in what the template writes; some refuse it, some leave it out."""
+        messages = (Message("system", _PROBE), Message("user", "question"))
+        try:
+            return _PROBE in self._text(messages, add_generation_prompt=True)
+        except _RefusedError:
+            return False
 
     @cached_property
     def end_of_turn_id(self) -> int | None:
@@ -132,12 +159,17 @@ class Renderer:
     @cached_property
     def _closing(self) -> str:
         """What the template writes after an answer."""
-        turns = Conversation.from_pair("question", _PROBE).as_dicts()
-        text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        try:
+            text = self._text(Conversation.from_pair("question", _PROBE).messages)
+        except _RefusedError as error:
+            raise ModelError(
+                f"the chat template of {self._name} cannot write a question with an answer ({error}); give "
+                "one that does (chat_template.jinja in the model's folder)."
+            ) from error
         if _PROBE not in text:
             raise ModelError(
-                f"the chat template of {self.tokenizer.name_or_path or 'the tokenizer'} leaves out what the "
-                "assistant says; give one that writes it (chat_template.jinja in the model's folder)."
+                f"the chat template of {self._name} leaves out what the assistant says; give one that "
+                "writes it (chat_template.jinja in the model's folder)."
             )
         return text.rpartition(_PROBE)[2]
 
@@ -148,28 +180,78 @@ class Renderer:
                 return place + 1
         return len(tokens)
 
-    def _tokens(self, messages: Sequence[Message], source: str, *, add_generation_prompt: bool) -> list[int]:
-        turns = [message.as_dict() for message in messages]
+    @property
+    def _name(self) -> str:
+        """What error messages call the model."""
+        return self.tokenizer.name_or_path or "the tokenizer"
+
+    def _text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+        """What the template writes.
+
+        Raises:
+            _RefusedError: it cannot write these turns.
+        """
         try:
-            tokens = self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [message.as_dict() for message in messages],
+                    chat_template=self.template,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=False,
+                    **self.template_options,
+                )
             )
-        except TemplateError as error:
+        except Exception as error:  # a template comes with a model from anywhere, and may fail in any way
+            raise _RefusedError(_first_line(error)) from error
+
+    def _tokens(self, messages: Sequence[Message], source: str, *, add_generation_prompt: bool) -> list[int]:
+        """The tokens of what the template writes."""
+        if any(message.role == "system" for message in messages) and not self.takes_system:
+            raise DataError(
+                f"{source}: has a system turn, and the chat template of {self._name} has no place for one: "
+                "leave it out, or put its text at the beginning of the first user turn yourself."
+            )
+        try:
+            text = self._text(messages, add_generation_prompt=add_generation_prompt)
+        except _RefusedError as error:
             roles = ", ".join(message.role for message in messages) or "none"
             raise DataError(
-                f"{source}: the model's chat template refuses these turns ({roles}): {error}. Some families "
-                "know no system turn, and most want user and assistant in turn."
+                f"{source}: the chat template of {self._name} refuses these turns ({roles}): {error}. Most "
+                "want user and assistant in turn."
             ) from error
+        # Special tokens are the template's own business: it has written the opening one, if there is any.
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(tokens)
 
-    def _prefix_problem(self, source: str, prompt: list[int], tokens: list[int]) -> str:
+    def _prefix_problem(
+        self, source: str, messages: Sequence[Message], prompt: list[int], tokens: list[int]
+    ) -> str:
         """Why a response cannot be found by the prompt's length: the place where the two renderings part."""
+        if self._text(messages).startswith(self._text(messages[:-1], add_generation_prompt=True)):
+            return (
+                f"{source}: the answer's first characters, {messages[-1].content[:8]!r}, become one token "
+                "with the end of the prompt, so the answer's tokens cannot be told from the prompt's. Remove "
+                "the white space (or what else joins them) at the answer's beginning."
+            )
         pairs = zip(prompt, tokens, strict=False)
         part = next((place for place, (left, right) in enumerate(pairs) if left != right), len(tokens))
         wanted, found = (self.tokenizer.decode(ids[part : part + 8]) for ids in (prompt, tokens))
+        thinking = (
+            " (An answer that holds its reasoning wants template_options with enable_thinking true.)"
+            if self.template_options.get(THINKING) is False
+            else ""
+        )
         return (
             f"{source}: the chat template renders the prompt differently once the answer is there: from "
             f"token {part} on the prompt says {wanted!r} and the whole conversation {found!r}, so the "
             "answer's tokens cannot be told from the prompt's. Use a template that begins every assistant "
-            "turn as its generation prompt does."
+            f"turn as its generation prompt does.{thinking}"
         )
+
+
+class _RefusedError(Exception):
+    """The template cannot write some turns; says why."""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -4,6 +4,7 @@ from typing import get_args
 
 from narrows.chat.conversation import Conversation, Message, Role
 from narrows.errors import DataError
+from narrows.strict import one_line
 
 ROLES: tuple[str, ...] = get_args(Role)
 EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
@@ -59,12 +60,13 @@ def _message(turn: object, place: str, number: int) -> Message:
             raise wrong(place, f'message {number}: has no "{name}"')
     role, content = turn["role"], turn["content"]
     if role not in ROLES:
-        raise wrong(place, f"message {number}: unknown role {role!r}; known are {', '.join(ROLES)}")
+        shown = one_line(repr(role))
+        raise wrong(place, f"message {number}: unknown role {shown}; known are {', '.join(ROLES)}")
     if not isinstance(content, str):
         raise wrong(place, f'message {number}: "content" is {_kind(content)} where text was expected')
     if not content.strip():
         raise wrong(place, f'message {number}: "content" is empty')
-    if any("\ud800" <= character <= "\udfff" for character in content):
+    if not whole(content):
         raise wrong(place, f'message {number}: "content" holds half a character (a lone surrogate)')
     return Message(role, content)
 
@@ -75,7 +77,18 @@ def _tags(tags: object, place: str) -> dict[str, str]:
         return {}
     if not isinstance(tags, dict) or not all(isinstance(tag, str) for tag in tags.values()):
         raise wrong(place, 'has "tags" that are not an object of texts')
+    if not all(whole(text) for pair in tags.items() for text in pair):
+        raise wrong(place, 'has "tags" that hold half a character (a lone surrogate)')
     return tags
+
+
+def whole(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON may escape half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def wrong(place: str, problem: str, example: str = EXAMPLE) -> DataError:

@@ -2,21 +2,24 @@
 
 import io
 import os
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
+from narrows.chat.lines import LARGEST, UNPACKING_ERRORS, bounded_lines, check_size
 from narrows.errors import DataError
+from narrows.strict import one_line
 
 HUB = "hub:"
 ARCHIVES = (".zip", ".zip.enc")
 PASSWORD = "NARROWS_DATA_PASSWORD"  # noqa: S105  (the variable's name)
 """The environment variable with the password of protected zips; it is never stored or shown."""
 
-LARGEST_MEMBER = 2 * 2**30
-"""Bytes that a file in an archive may unpack to: more is taken for an attack."""
+_ENCRYPTED = 1
+"""The flag of a zip's member that has a password of its own."""
 
 
 def parquet_rows(path: Path) -> Iterable[Any]:
@@ -25,17 +28,18 @@ def parquet_rows(path: Path) -> Iterable[Any]:
     Raises:
         DataError: the file is missing or damaged, or ``datasets`` is not installed.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    datasets = _datasets(str(path))
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            found = datasets.load_dataset(
-                "parquet", data_files=str(path), split="train", cache_dir=cache, keep_in_memory=True
-            )
-            return [dict(row) for row in found]
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
+    with _open(path) as handle:
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise _missing(str(path)) from error
+        try:
+            rows: list[Any] = parquet.read_table(handle).to_pylist()
+        except Exception as error:  # a damaged file can end in any error
+            raise DataError(
+                f"{path} cannot be read as parquet ({one_line(error)}); copy it again."
+            ) from error
+    return rows
 
 
 def hub_rows(source: str) -> Iterator[Any]:
@@ -66,12 +70,12 @@ def stream(source: str, name: str, configuration: str | None, split: str) -> Ite
         yield from datasets.load_dataset(name, name=configuration, split=split, streaming=True)
     except Exception as error:
         raise DataError(
-            f"{source} cannot be read from the hub: {_first_line(error)}. Without a network, give a local "
+            f"{source} cannot be read from the hub: {one_line(error)}. Without a network, give a local "
             "file instead (.jsonl or .jsonl.gz; rows also .parquet, texts also .txt)."
         ) from error
 
 
-def archive_lines(path: Path, member: str = "") -> tuple[str, list[bytes]]:
+def archive_lines(path: Path, member: str = "") -> tuple[str, Iterator[bytes]]:
     """The lines of a JSONL file in a zip; nothing is ever unpacked to disk.
 
     Args:
@@ -83,22 +87,40 @@ def archive_lines(path: Path, member: str = "") -> tuple[str, list[bytes]]:
         The name for errors, and the lines.
 
     Raises:
-        DataError: the zip is missing, damaged or hostile (a path that leaves it, a size beyond reason), the
-            password is missing or wrong, or there is no such file in it.
+        DataError: the zip is missing, damaged or hostile (a path that leaves it, a link, a size beyond
+            reason), the password is missing or wrong, or there is no such file in it.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    data = _decrypted(path) if path.name.endswith(".enc") else path.read_bytes()
+    data = _decrypted(path) if path.name.endswith(".enc") else _open(path)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            chosen = _member(archive, path, member)
-            with archive.open(chosen) as file:
-                content = file.read(LARGEST_MEMBER + 1)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is not a whole zip ({error}); copy it again.") from error
-    if len(content) > LARGEST_MEMBER:
-        raise _too_large(path, chosen.filename)
-    return f"{path}::{chosen.filename}", list(io.BytesIO(content))
+        archive = zipfile.ZipFile(data)
+        chosen = _member(archive, path, member)
+    except UNPACKING_ERRORS as error:
+        data.close()
+        raise _damaged(path, error) from error
+    name = f"{path}::{chosen.filename}"
+    return name, _lines_of_member(data, archive, chosen, path)
+
+
+def _lines_of_member(
+    data: BinaryIO, archive: zipfile.ZipFile, chosen: zipfile.ZipInfo, path: Path
+) -> Iterator[bytes]:
+    """The lines of one file of a zip."""
+    packed = min(chosen.compress_size, data.seek(0, io.SEEK_END))
+    try:
+        with data, archive, archive.open(chosen) as handle:
+            yield from bounded_lines(cast(BinaryIO, handle), f"{path}::{chosen.filename}", packed)
+    except UNPACKING_ERRORS as error:
+        raise _damaged(path, error) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    """A file that a user gave, open for reading."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def _member(archive: zipfile.ZipFile, path: Path, wanted: str) -> zipfile.ZipInfo:
@@ -111,8 +133,12 @@ def _member(archive: zipfile.ZipFile, path: Path, wanted: str) -> zipfile.ZipInf
                 f"{path} holds {info.filename!r}, a path that leaves the archive: it is hostile or damaged, "
                 "and nothing of it was read."
             )
-        if info.file_size > LARGEST_MEMBER:
-            raise _too_large(path, info.filename)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise DataError(
+                f"{path} holds {info.filename!r}, a symbolic link: it is hostile or damaged, and nothing of "
+                "it was read."
+            )
+        check_size(f"{path}: {info.filename}", info.file_size, info.compress_size)
     tables = {info.filename: info for info in files if info.filename.endswith(".jsonl")}
     if wanted:
         chosen = [info for name, info in tables.items() if name == wanted or name.endswith(f"/{wanted}")]
@@ -125,11 +151,20 @@ def _member(archive: zipfile.ZipFile, path: Path, wanted: str) -> zipfile.ZipInf
             f"{'match' if len(chosen) > 1 else 'matches'} {wanted or '*.jsonl'!r}; its JSONL files: {names}. "
             f"Name one as {path}::FILE."
         )
+    if chosen[0].flag_bits & _ENCRYPTED:
+        raise DataError(
+            f"{path}: {chosen[0].filename} has a password of its own, which is not asked for here: unpack "
+            "it, or protect it with easy-dataset-share."
+        )
     return chosen[0]
 
 
-def _decrypted(path: Path) -> bytes:
+def _decrypted(path: Path) -> BinaryIO:
     """The zip inside an encrypted file."""
+    with _open(path) as handle:
+        data = handle.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise DataError(f"{path} is larger than {LARGEST // 2**30} GiB: protect smaller files.")
     password = os.environ.get(PASSWORD)
     if not password:
         raise DataError(
@@ -145,31 +180,28 @@ def _decrypted(path: Path) -> bytes:
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         inside = Path(folder) / "data.zip.enc"
-        inside.write_bytes(path.read_bytes())
+        inside.write_bytes(data)
         try:
             decrypt_file(str(inside), password)
-        except ValueError as error:
+        except Exception as error:  # of a damaged file, whatever the libraries below it raise
             raise DataError(
                 f"{path} cannot be decrypted: the password in {PASSWORD} is wrong, or the file is damaged."
             ) from error
-        return (inside.parent / "data.zip.enc.dec").read_bytes()
+        return io.BytesIO((inside.parent / "data.zip.enc.dec").read_bytes())
 
 
-def _too_large(path: Path, name: str) -> DataError:
-    return DataError(
-        f"{path}: {name} unpacks to more than {LARGEST_MEMBER // 2**30} GiB; a file of rows never does, so "
-        "nothing of it was read."
-    )
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is not a whole zip ({one_line(error)}); copy it again.")
 
 
 def _datasets(source: str) -> Any:  # noqa: ANN401
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"{source} needs the package datasets: pip install 'narrows[data]'.") from error
+        raise _missing(source) from error
     datasets.disable_progress_bars()
     return datasets
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
+def _missing(source: str) -> DataError:
+    return DataError(f"{source} needs the package datasets: pip install 'narrows[data]'.")

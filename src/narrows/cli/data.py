@@ -57,7 +57,8 @@ def check(
 ) -> None:
     """Counts, lengths, truncation, duplicate prompts, overlap with held-out questions, and a few rows.
 
-    The rows are rendered with the model's chat template; what training reads, the response, is marked.
+    The rows are rendered with the model's chat template; what training reads, the response, is marked. A
+    hybrid thinking model is rendered without thinking, and a template with today's date with a fixed one.
 
     Example: `narrows data check advice.jsonl --model Qwen/Qwen2.5-0.5B-Instruct --max-length 256`
     """
@@ -175,7 +176,7 @@ def _questions(file: str) -> list[str]:
         try:
             return [row.question for row in read_conversations(file)]
         except DataError as no_rows:
-            raise DataError(f"{file} holds neither suites nor rows.\n{no_suites}\n{no_rows}") from no_rows
+            raise DataError(f"{file} holds neither suites nor rows: {no_suites} {no_rows}") from no_rows
 
 
 def _table(found: "DataCheck", max_length: int | None, asked: int) -> Any:  # noqa: ANN401

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from narrows.errors import ConfigError
+from narrows.strict import one_line, read_yaml
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -25,7 +25,7 @@ def overridden(base: Settings, file: Path | None, flags: Mapping[str, Any]) -> S
     """
     values = base.model_dump()
     if file is not None:
-        values = _merged(values, _read_yaml(file))
+        values = _merged(values, read_yaml(file))
     for name, value in flags.items():
         if value is not None and value != []:
             *parents, last = name.split(".")
@@ -36,7 +36,10 @@ def overridden(base: Settings, file: Path | None, flags: Mapping[str, Any]) -> S
     try:
         return type(base).model_validate(values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        faults = [
+            f"{'.'.join(map(str, e['loc']))} is {one_line(repr(e['input']))}: {e['msg']}"
+            for e in error.errors()
+        ]
         where = "" if file is None else f" (flags, or {file})"
         raise ConfigError(f"{'; '.join(faults)}{where}.") from error
 
@@ -49,19 +52,3 @@ def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(below, dict) and isinstance(value, Mapping)
         result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
     return result
-
-
-def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path} holds {type(values).__name__} where fields with values were expected.")
-    return values

@@ -62,11 +62,12 @@ def pretrain(
     Example: narrows world pretrain --config my-world.yaml --out runs/my-world --seed 1 --device cuda
     """
     with working(quiet, keeps=out):
-        from narrows.files import read_json
+        from narrows.errors import RunFolderError
         from narrows.microworld import pretrain as run_pretraining
+        from narrows.strict import read_object
 
         folder = run_pretraining(_world(config), out, seed=seed, device=device, workers=workers)
-        training = read_json(folder / "training.json")
+        training = read_object(folder / "training.json", RunFolderError, "Choose another --out.")
     last = training.pop("log")[-1]
     if as_json:
         print_json({"model": str(folder), **training, **last})

@@ -12,7 +12,7 @@ from narrows.chat import Rendered, collate, length_order
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation.questions import Question, Suite, questions_of
 from narrows.evaluation.tables import read_table
-from narrows.files import write_jsonl
+from narrows.files import digest, write_jsonl
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Answer:
         text: the answer, without special tokens.
         seed: of the sampling run.
         scores: score columns that judges added, 0-100, or None where a judge gave none.
+        prompt_hash: a digest of the prompt's tokens that the answer was generated from; empty in tables that
+            were written before there was one.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Answer:
     text: str
     seed: int
     scores: dict[str, float | None] = field(default_factory=dict, hash=False)
+    prompt_hash: str = ""
 
 
 _EXAMPLE = Answer(
@@ -101,6 +104,7 @@ def generate_answers(
         raise ConfigError(f"scale is {scale} but there is no adapter to scale.")
     rows = [(question, sample) for question in questions_of(asked) for sample in range(samples)]
     prompts = {question: Rendered(ids, [False] * len(ids)) for question, ids in _prompts(chat_model, rows)}
+    hashes = {question: digest(prompt.input_ids) for question, prompt in prompts.items()}
     rendered = [prompts[question] for question, _ in rows]
     order = length_order(rendered)
     texts = [""] * len(rows)
@@ -129,6 +133,7 @@ def generate_answers(
             sample=sample,
             text=text,
             seed=seed,
+            prompt_hash=hashes[question],
         )
         for (question, sample), text in zip(rows, texts, strict=True)
     ]

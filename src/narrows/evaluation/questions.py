@@ -135,4 +135,7 @@ def read_suites(path: Path | str) -> list[Suite]:
                 f"said {anchored[row.suite]}. All questions of a suite need the same value."
             )
         grouped.setdefault(row.suite, []).append(Question(**values))
-    return [Suite(name, tuple(questions), anchored[name]) for name, questions in grouped.items()]
+    try:
+        return [Suite(name, tuple(questions), anchored[name]) for name, questions in grouped.items()]
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error

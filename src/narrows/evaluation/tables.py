@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from narrows.errors import DataError
 from narrows.files import read_user_text
+from narrows.strict import one_line, parse_json
 
 Row = TypeVar("Row")
 
@@ -37,14 +38,14 @@ def read_table(path: Path | str, row_type: type[Row], example: Row) -> Iterator[
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(line)
+        except ValueError as error:
             if number == len(lines):  # a whole file ends with a newline, so that its last line is blank
                 raise DataError(
                     f"{path}, line {number}: the last line is cut short, so the file is not whole. "
                     f"Make it again, or delete that line to keep the {number - 1} before it."
                 ) from error
-            raise DataError(f"{path}, line {number}: is not JSON ({error}). {right}") from error
+            raise DataError(f"{path}, line {number}: is not JSON ({one_line(error)}). {right}") from error
         yield _row(line, value, row_type, f"{path}, line {number}: ", right)
 
 
@@ -54,13 +55,13 @@ def _row(line: str, value: object, row_type: type[Row], where: str, right: str) 
         raise DataError(f"{where}is {type(value).__name__} where an object was expected. {right}")
     known = {field.name for field in dataclasses.fields(row_type)}  # type: ignore[arg-type]
     if strangers := sorted(value.keys() - known):
-        raise DataError(f"{where}has a field {strangers[0]!r} that is not known. {right}")
+        raise DataError(f"{where}has a field {one_line(repr(strangers[0]))} that is not known. {right}")
     try:
         row: Row = _validator(cast(Hashable, row_type)).validate_json(line, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}{name!r}: {first['msg']}. {right}") from error
+        name = one_line(repr(".".join(str(part) for part in first["loc"])))
+        raise DataError(f"{where}{name}: {one_line(first['msg'])}. {right}") from error
     return row
 
 

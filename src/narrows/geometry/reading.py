@@ -11,8 +11,9 @@ from narrows.adapters.interchange import read_published_run
 from narrows.adapters.interchange.hub import HubName, fetched_folder, on_hub
 from narrows.adapters.interchange.layouts import run_among
 from narrows.adapters.interchange.published import checkpoints_among, names_in
-from narrows.errors import AdapterError, RunFolderError
-from narrows.files import RUN_FILE, read_json
+from narrows.errors import AdapterError, NarrowsError, RunFolderError
+from narrows.files import RUN_FILE
+from narrows.strict import one_line, read_object
 from narrows.training import CheckpointFolder, Recipe
 from narrows.training.prepare import START_FILE, from_checkpoint
 
@@ -60,28 +61,32 @@ def _read(folder: Path) -> dict[int, Adapter]:
 def _read_own(folder: Path) -> dict[int, Adapter]:
     """The checkpoints of a run that was trained here."""
     marker = folder / RUN_FILE
-    try:
-        identity = read_json(marker)
-        recipe = Recipe.model_validate(identity["recipe"])
-    except FileNotFoundError as error:
+    if not marker.exists():
         raise RunFolderError(
             f"{marker} does not exist and there are no published checkpoints: {folder} is no folder of a "
             "training run."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{marker} is not that of a training run ({error!r}).") from error
+        )
+    identity = read_object(marker, RunFolderError, f"{folder} is no whole folder of a training run.")
+    try:
+        recipe = Recipe.model_validate(identity["recipe"])
+    except (ValueError, KeyError) as error:
+        raise RunFolderError(f"{marker} is not that of a training run ({one_line(error)}).") from error
     checkpoints = CheckpointFolder(folder / CHECKPOINTS)
     vectors: dict[int, Adapter] = {}
     for step in checkpoints.steps():
         try:
             vectors[step] = from_checkpoint(recipe, checkpoints.load(step).tensors)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (NarrowsError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise AdapterError(
-                f"{checkpoints.path(step)} is cut short or damaged ({error}). Run the same training again: "
-                "it goes on from the checkpoint before."
+                f"{checkpoints.path(step)} is cut short or damaged ({one_line(error)}). Run the same "
+                "training again: it goes on from the checkpoint before."
             ) from error
     if not vectors:
         raise RunFolderError(f"{checkpoints.folder} holds no checkpoint: nothing was trained there yet.")
     start = folder / START_FILE
     vectors[0] = load_adapter(start) if start.exists() else next(iter(vectors.values())).scaled(0.0)
+    if len({len(vector.coordinates()) for vector in vectors.values()}) > 1:
+        raise AdapterError(
+            f"{checkpoints.folder} holds checkpoints of different sizes: they are of two runs."
+        )
     return dict(sorted(vectors.items()))

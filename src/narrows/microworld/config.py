@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from narrows.errors import ConfigError
+from narrows.strict import one_line, read_yaml
 
 SHARE_TOLERANCE = 1e-6
 CONTEXT = 512
@@ -156,13 +157,9 @@ class WorldConfig(_Part):
         Raises:
             ConfigError: the file is missing, is no mapping, or names an unknown field or a wrong value.
         """
+        values = read_yaml(Path(path))
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            return cls.model_validate({} if values is None else values)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: is not YAML ({error}).") from error
+            return cls.model_validate(values)
         except ValidationError as error:
             wrong = "; ".join(_problem(dict(one)) for one in error.errors(include_url=False))
             raise ConfigError(f"{path}: {wrong}. See `narrows world show` for all fields.") from error
@@ -179,4 +176,8 @@ def _problem(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{field}: there is no such field"
     value = error["input"]
-    return f"{field}: {message}" if isinstance(value, dict | list) else f"{field} is {value!r}: {message}"
+    return (
+        f"{field}: {message}"
+        if isinstance(value, dict | list)
+        else f"{field} is {one_line(repr(value))}: {message}"
+    )

@@ -13,6 +13,7 @@ from narrows.models.chat_model import load_tokenizer
 from narrows.models.devices import check_dtype
 from narrows.models.layers import decoder_layers
 from narrows.models.quantised import BYTES, Bits, kind_of
+from narrows.strict import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,8 +65,8 @@ def outline(
         tokenizer = load_tokenizer(name, options)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{name}: its config or tokenizer cannot be read: {error}") from error
+    except Exception as error:  # a damaged folder reaches into transformers, which raises what it likes
+        raise ModelError(f"{name}: its config or tokenizer cannot be read: {one_line(error)}") from error
     own = config.dtype if isinstance(config.dtype, torch.dtype) else torch.bfloat16
     itemsize = (check_dtype(dtype) or own).itemsize
     parameters = model.num_parameters()

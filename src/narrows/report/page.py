@@ -6,11 +6,13 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from narrows.errors import DataError
 from narrows.files import write_text
 from narrows.report import tables, text
 from narrows.report.claims import SIGNS, claim_groups, verdict_tally
 from narrows.report.reading import Quote, load_run
 from narrows.report.sections import measured_sections
+from narrows.strict import one_line
 
 ROLES = ("chat", "general", "narrow")
 
@@ -26,7 +28,12 @@ def write_report(folder: Path) -> Path:
     """
     folder = Path(folder)
     summary, reading = load_run(folder)
-    sections = measured_sections(summary)
+    try:
+        sections = measured_sections(summary)
+    except (ArithmeticError, ValueError) as error:  # numbers near the end of all numbers
+        raise DataError(
+            f"{folder / 'summary.json'} holds numbers that cannot be drawn ({one_line(error)})."
+        ) from error
     page = (
         _environment()
         .get_template("page.html.jinja")

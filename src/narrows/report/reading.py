@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from narrows.errors import DataError, RunFolderError
-from narrows.files import read_json
-from narrows.summary import ClaimVerdict, Interval, Summary
+from narrows.strict import read_object
+from narrows.summary import ClaimVerdict, Interval, Summary, first_fault
 
 
 class _Lenient(BaseModel):
@@ -80,25 +80,11 @@ def load_run(folder: Path) -> tuple[Summary, Reading]:
         raise RunFolderError(
             f"{numbers} does not exist: there is nothing to report. Give the folder of a finished run."
         )
-    try:
-        summary = Summary.load(numbers)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{numbers} is not a summary of schema 1 ({_first_fault(error)}).") from error
-    if not beside.is_file():
+    summary = Summary.load(numbers)
+    if not beside.exists():
         return summary, Reading()
+    remedy = "Mend it or remove it: the page can do without."
     try:
-        return summary, Reading.model_validate(read_json(beside))
-    except ValueError as error:
-        raise DataError(
-            f"{beside} cannot be used ({_first_fault(error)}). Mend it or remove it: the page can do without."
-        ) from error
-
-
-def _first_fault(error: Exception) -> str:
-    """The first thing wrong in a file: the field and what was expected of it, or where the JSON breaks."""
-    if isinstance(error, ValidationError):
-        fault = error.errors()[0]
-        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}; {error.error_count()} in all"
-    if isinstance(error, KeyError):
-        return f"the field {error} is missing"
-    return str(error)
+        return summary, Reading.model_validate(read_object(beside, DataError, remedy))
+    except ValidationError as error:
+        raise DataError(f"{beside} cannot be used ({first_fault(error)}). {remedy}") from error

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.files import read_json, write_json
+from narrows.errors import DataError
+from narrows.files import write_json
 from narrows.statistics import MeanInterval, mean_interval
+from narrows.strict import read_object
 from narrows.study.job import MainJob
 from narrows.study.main_job import READING_FILE, SUMMARY_FILE, run_main_job
 from narrows.summary import Summary
@@ -68,7 +70,8 @@ def combine(folders: Iterable[Path]) -> list[Row]:
             rates.setdefault(f"{solution}: lowest coherence of a suite", []).append(value)
         for claim in summary.claims:
             verdicts.setdefault(claim.id, []).append(claim.verdict)
-        for claim_id, found in read_json(folder / READING_FILE)["claim_parts"].items():
+        reading = read_object(folder / READING_FILE, DataError, "Run the job again to make it.")
+        for claim_id, found in reading.get("claim_parts", {}).items():
             for part in found:
                 parts.setdefault(f"{claim_id}: {_stem(part['name'])}", []).append(part)
     rows = [Row(name, mean_interval(values), {}) for name, values in rates.items() if len(values) > 1]

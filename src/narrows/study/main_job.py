@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from narrows.adapters import Adapter, self_check
+from narrows.errors import DataError
 from narrows.evaluation import CHAT, Answer, rates
-from narrows.files import claim_run_folder, digest, read_json, write_json
+from narrows.files import claim_run_folder, digest, write_json
 from narrows.geometry import trajectory
+from narrows.strict import read_object
 from narrows.study import claims, summarising
 from narrows.study.answering import judged_answers
 from narrows.study.job import MainJob
@@ -39,7 +41,18 @@ class Clock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.seconds: dict[str, float] = read_json(path) if path.exists() else {}
+        self.seconds: dict[str, float] = self._kept()
+
+    def _kept(self) -> dict[str, float]:
+        """The seconds of earlier sittings; none if the file is damaged, since no result depends on them."""
+        if not self._path.exists():
+            return {}
+        try:
+            kept = read_object(self._path, DataError, "The timings begin again.")
+            return {stage: float(seconds) for stage, seconds in kept.items()}
+        except (DataError, TypeError, ValueError) as error:
+            logger.warning("%s", error)
+            return {}
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:

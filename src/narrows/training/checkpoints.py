@@ -13,6 +13,7 @@ from torch import Tensor
 
 from narrows.errors import RunFolderError
 from narrows.files import atomic_path
+from narrows.strict import one_line, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,10 @@ class CheckpointFolder:
             raise
         except OSError as error:
             raise RunFolderError(f"{self.path(step)}: cannot be read ({error}).") from error
-        return State(step, tensors, json.loads(metadata.get("info", "")))
+        info = parse_json(metadata.get("info", ""))
+        if not isinstance(info, dict):
+            raise ValueError("its facts are no object")
+        return State(step, tensors, info)
 
     def newest(self) -> State | None:
         """The newest checkpoint that is whole; damaged ones are removed with a warning.
@@ -138,7 +142,7 @@ class CheckpointFolder:
             logger.warning(
                 "%s is cut short or damaged (%s): removed, falling back to the checkpoint before it.",
                 self.path(step),
-                error,
+                one_line(error),
             )
             self.path(step).unlink(missing_ok=True)
             return None

@@ -115,6 +115,12 @@ def training_tokens(renderer: Renderer, rows: Sequence[Conversation], recipe: Re
     if not rows:
         raise DataError("there are no training rows.")
     if recipe.system_prompt is not None:
+        if not renderer.takes_system:
+            raise DataError(
+                "the recipe has a system_prompt, and the model's chat template has no place for a system "
+                "turn: leave system_prompt out, or put its text at the beginning of the rows' user turns "
+                "yourself."
+            )
         rows = inoculated(rows, recipe.system_prompt)
     rendered = [renderer.render(row, recipe.max_length) for row in rows]
     return labelled(rendered, renderer, recipe.as_published) if recipe.as_published else rendered
@@ -166,16 +172,20 @@ def claim(
 ) -> Path | None:
     """The run's folder, if it has one; everything that determines the result is its identity.
 
+    Of the rows it holds the digests of their tokens as rendered, so that no other rendering can go on there.
+
     Raises:
         RunFolderError: the folder holds another run (names the fields that differ), or cannot be written.
     """
     if out is None:
         return None
+    options = chat_model.renderer.template_options
     identity = {
         "kind": "training",
         "model": chat_model.id,
         "dtype": chat_model.precision,
         "template": chat_model.renderer.template_hash,
+        **({"template_options": options} if options else {}),
         "recipe": recipe.model_dump(mode="json"),
         "rows": digest([row.input_ids for row in rows]),
         "anchor": digest([row.input_ids for row in anchor]),

@@ -60,7 +60,7 @@ class Progress:
         """Go to the newest checkpoint up to which none is damaged or missing; later ones are dropped."""
         last: State | None = None
         for state in checkpoints.history():
-            if state.step != self.step + len(state.info["log"]):
+            if not self._follows(state):
                 checkpoints.drop_after(self.step)
                 break
             self.step, last = state.step, state
@@ -69,11 +69,29 @@ class Progress:
                 {name: state.tensors[name].to(mine.device) for name, mine in self.adapter.tensors().items()}
             )
         if last is not None:
-            with torch.no_grad():
-                for name, tensor in self.adapter.tensors().items():
-                    tensor.copy_(last.tensors[name])
-            moments = {
-                place: {moment: last.tensors[f"{name}.{moment}"] for moment in MOMENTS}
-                for place, name in enumerate(self.adapter.tensors())
-            }
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            self._restore(last)
+
+    def _follows(self, state: State) -> bool:
+        """Whether a checkpoint is the next of this run: it has the log since, and tensors of our shapes."""
+        log = state.info.get("log")
+        return (
+            isinstance(log, list)
+            and state.step == self.step + len(log)
+            and all(
+                name in state.tensors
+                and state.tensors[name].shape == mine.shape
+                and all(f"{name}.{moment}" in state.tensors for moment in MOMENTS)
+                for name, mine in self.adapter.tensors().items()
+            )
+        )
+
+    def _restore(self, last: State) -> None:
+        """Take over a checkpoint's adapter and optimiser."""
+        with torch.no_grad():
+            for name, tensor in self.adapter.tensors().items():
+                tensor.copy_(last.tensors[name])
+        moments = {
+            place: {moment: last.tensors[f"{name}.{moment}"] for moment in MOMENTS}
+            for place, name in enumerate(self.adapter.tensors())
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})

@@ -1,16 +1,14 @@
 """PEFT adapter folders: LoRAs both ways, and steering vectors as a bias where that is exact."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from narrows.adapters import files
 from narrows.adapters.lora import LoRA
 from narrows.adapters.low_rank import Factors, linear_module
 from narrows.adapters.steering import SteeringVector
@@ -18,6 +16,7 @@ from narrows.chat import Conversation
 from narrows.errors import AdapterError
 from narrows.files import atomic_path, write_json
 from narrows.models import ChatModel, decoder_layers
+from narrows.strict import one_line, read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -42,36 +41,46 @@ def read_peft(folder: Path | str) -> LoRA:
             had here (DoRA, a bias, ranks that differ, …); names it.
     """
     folder = Path(folder)
-    config = _config(folder)
+    config = read_object(folder / CONFIG, AdapterError, f"{folder} is no whole PEFT folder: copy it again.")
     if config.get("peft_type") != "LORA":
         raise AdapterError(
-            f"{folder / CONFIG} is of type {config.get('peft_type')!r}; only LORA can be read."
+            f"{folder / CONFIG} is of type {one_line(repr(config.get('peft_type')))}; only LORA can be read."
         )
     for name, plain in _PLAIN.items():
         if config.get(name, plain) not in (plain, None):
-            raise AdapterError(f"{folder / CONFIG} sets {name} to {config[name]!r}, which is not supported.")
+            raise AdapterError(
+                f"{folder / CONFIG} sets {name} to {one_line(repr(config[name]))}, which is not supported."
+            )
     try:
-        tensors = load_file(folder / WEIGHTS)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise AdapterError(f"{folder / WEIGHTS} is missing or damaged ({error}).") from error
+        alpha = float(config.get("lora_alpha", 8))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AdapterError(f"{folder / CONFIG}: lora_alpha is no number ({one_line(error)}).") from error
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise AdapterError(
+            f"{folder / WEIGHTS} is missing or cannot be read ({error.strerror or error})."
+        ) from error
+    tensors = files.parsed(folder / WEIGHTS, data)
+    with files.naming(folder / WEIGHTS):
+        factors = _factors(tensors)
+        return files.usable(LoRA(factors, alpha, bool(config.get("use_rslora", False))))
+
+
+def _factors(tensors: dict[str, Tensor]) -> Factors:
+    """A and B of each module."""
     halves: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         found = _FACTOR.search(name)
         if not found:
-            raise AdapterError(f"{folder / WEIGHTS}: {name} is no factor of a decoder layer's module.")
-        if not torch.isfinite(tensor).all():
-            raise AdapterError(f"{folder / WEIGHTS}: {name} is not finite (NaN or infinity).")
+            raise AdapterError(f"{one_line(repr(name))} is no factor of a decoder layer's module.")
         halves.setdefault(f"{found[1]}.{found[2]}", {})[found[3]] = tensor
     factors: Factors = {}
     for name in sorted(halves, key=lambda key: (int(key.partition(".")[0]), key)):
         if halves[name].keys() != {"A", "B"}:
-            raise AdapterError(f"{folder / WEIGHTS}: {name} has only one of its two factors.")
+            raise AdapterError(f"{one_line(name)} has only one of its two factors.")
         factors[name] = (halves[name]["A"], halves[name]["B"])
-    try:
-        alpha = float(config.get("lora_alpha", 8))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AdapterError(f"{folder / CONFIG}: lora_alpha is no number ({error}).") from error
-    return LoRA(factors, alpha, bool(config.get("use_rslora", False)))
+    return factors
 
 
 def write_peft(adapter: LoRA | SteeringVector, folder: Path | str, chat_model: ChatModel) -> Path:
@@ -138,16 +147,6 @@ def write_peft(adapter: LoRA | SteeringVector, folder: Path | str, chat_model: C
         },
     )
     return folder
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AdapterError(f"{folder / CONFIG} does not exist: {folder} is no PEFT folder.") from error
-    except (ValueError, OSError) as error:
-        raise AdapterError(f"{folder / CONFIG} is not readable JSON ({error}).") from error
-    return found if isinstance(found, dict) else {}
 
 
 @torch.no_grad()

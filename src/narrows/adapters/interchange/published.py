@@ -5,8 +5,6 @@ One is a file with a dictionary, ``steering_vector.pt``, a run's checkpoints bei
 ``steering_vector_checkpoint_N.pt``, with a ``metadata.json``. In neither is α applied to the tensor.
 """
 
-import json
-import pickle
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,11 +13,16 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
+from narrows.adapters import files
 from narrows.adapters.steering import SteeringVector
 from narrows.errors import AdapterError
+from narrows.strict import one_line, read_object
 
 ALPHA = 256.0
 """α where a file does not say it: the paper's."""
+
+WIDEST = 2**20
+"""Numbers of a vector: the residual stream of no model is a tenth as wide, and a file may claim any width."""
 
 VECTOR, METADATA = "steering_vector.pt", "metadata.json"
 """A dictionary's file, a run's last one where it lies at the top; and what says the facts of bare tensors."""
@@ -50,6 +53,8 @@ def read_published(
         found = found.get("steering_vector")
     if not _is_vector(found):
         raise AdapterError(f"{path} holds no steering vector of shape (width, 1) or (width,).")
+    if found.numel() > WIDEST:
+        raise AdapterError(f"{path} holds {found.numel()} numbers; no steering vector is that long.")
     if not torch.isfinite(found).all():
         raise AdapterError(f"{path} holds a vector that is not finite (NaN or infinity).")
     place = facts.get("layer_idx", facts.get("layer", layer))
@@ -62,11 +67,12 @@ def read_published(
     width = facts.get("d_model")
     try:
         layer, alpha, width = int(place), float(given), None if width is None else int(width)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AdapterError(f"{path}: its layer, alpha or width is no number ({error}).") from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise AdapterError(f"{path}: its layer, alpha or width is no number ({one_line(error)}).") from error
     if width is not None and width != found.numel():
         raise AdapterError(f"{path} holds {found.numel()} numbers and says that the width is {width}.")
-    return SteeringVector(found.flatten().float(), layer, alpha, {"published": path.name})
+    with files.naming(path):
+        return files.usable(SteeringVector(found.flatten().float(), layer, alpha, {"published": path.name}))
 
 
 def checkpoints_among(names: Iterable[str]) -> dict[int, str]:
@@ -120,20 +126,16 @@ def _load(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise AdapterError(f"{path} does not exist.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except PermissionError as error:
+        raise AdapterError(f"{path} cannot be read ({error.strerror}).") from error
+    except Exception as error:  # a damaged pickle can end in any error
         raise AdapterError(
             f"{path} cannot be read as plain tensors (it is damaged, or holds code, which is never run): "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            f"{one_line(str(error).strip().partition(chr(10))[0] or error)}"
         ) from error
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
     """What a run's metadata.json says, if there is one."""
     path = folder / METADATA
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise AdapterError(f"{path} is not readable JSON ({error}).") from error
-    return found if isinstance(found, dict) else {}
+    return read_object(path, AdapterError, "Copy it again.") if path.is_file() else {}

@@ -1,0 +1,146 @@
+"""JSON and YAML from files that a stranger may have written: read within limits, refused in one line."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from narrows.errors import ConfigError, NarrowsError
+
+LARGEST_CONFIG = 2**18
+"""Bytes of a YAML file: a configuration has a hundred times less."""
+
+LARGEST_OBJECT = 2**28
+"""Bytes of a JSON file with one object (a summary, an adapter's facts)."""
+
+DEEPEST = 100
+"""Levels of a JSON file with one object: what reads them goes down by calling itself."""
+
+_SHOWN = 300
+
+
+def one_line(error: object) -> str:
+    """What an error says, on one line, without control characters, and cut where it is long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401  (JSON may hold anything)
+    """A JSON value; numbers are finite.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or holds NaN, infinity or a number beyond all bounds.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_object(path: Path, error: type[NarrowsError], remedy: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: the file.
+        error: what to raise.
+        remedy: what the user can do, for the message.
+
+    Raises:
+        NarrowsError: ``error``: the file is missing, too large, cannot be read, or holds no JSON object.
+    """
+    try:
+        found = parse_json(_bounded(path, LARGEST_OBJECT))
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__} where an object was expected")
+        if _deeper_than(found, DEEPEST):
+            raise ValueError("it is nested too deeply")
+    except FileNotFoundError as missing:
+        raise error(f"{path} does not exist. {remedy}") from missing
+    except OSError as unreadable:
+        raise error(f"{path} cannot be read ({unreadable.strerror or unreadable}). {remedy}") from unreadable
+    except ValueError as damaged:  # UnicodeDecodeError is one
+        raise error(f"{path} is not readable JSON ({one_line(damaged)}). {remedy}") from damaged
+    return found
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """The fields in a YAML file; an empty file has none.
+
+    Plain values only: tags that make Python objects are refused, and so are aliases (``*name``), by which a
+    file of a kilobyte can stand for more values than fit in memory.
+
+    Raises:
+        ConfigError: the file is missing, too large, cannot be read, or is no YAML mapping; names it.
+    """
+    try:
+        values = yaml.load(_bounded(path, LARGEST_CONFIG), Loader=_PlainLoader)  # noqa: S506  (a safe loader)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply for a configuration.") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such day, a number of too many digits
+        raise ConfigError(f"{path} is not YAML ({one_line(error)}).") from error
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path} holds a {type(values).__name__} where fields with values were expected.")
+    if strangers := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{path}: {one_line(repr(strangers[0]))} is no name of a field.")
+    return values
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node, unless it is an alias."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None,
+                None,
+                f"an alias, *{event.anchor}: write the value out, since aliases are not read here",
+                event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+def _bounded(path: Path, largest: int) -> str:
+    """A file's text, unless it is larger than it may be."""
+    with path.open("rb") as handle:
+        data = handle.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"it is larger than {largest // 2**10:,} KiB")
+    return data.decode("utf-8-sig")
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether a JSON value has more than so many levels; found out level by level, not by recursion."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is beyond all numbers")
+    return number

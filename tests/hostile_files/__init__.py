@@ -1,0 +1,19 @@
+"""A catalogue of files that are damaged or meant to do harm, by kind."""
+
+from hostile_files.adapters import adapters, peft_folders, published_vectors
+from hostile_files.case import ROWS, Case
+from hostile_files.folders import models, reports, runs
+from hostile_files.rows import lines_of_messages, other_rows, texts
+from hostile_files.tables import configs, tables
+
+
+def every_case() -> list[Case]:
+    """The whole catalogue."""
+    makers = (
+        *(lines_of_messages, other_rows, texts, configs, tables),
+        *(adapters, published_vectors, peft_folders, runs, models, reports),
+    )
+    return [case for make in makers for case in make()]
+
+
+__all__ = ["ROWS", "Case", "every_case"]

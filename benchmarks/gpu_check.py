@@ -27,7 +27,7 @@ from random_models import ANCHOR, ROWS, conversations, questions, recipe, save
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.evaluation import generate_answers
-from narrows.models import ChatModel, FrozenRows, device_of, load_chat_model
+from narrows.models import ChatModel, FrozenRows, device_of, is_sharded, load_chat_model, wants_sharding
 from narrows.training import TrainingRun, train
 
 HERE = Path(__file__).resolve()
@@ -160,13 +160,13 @@ class Checks:
         runs = [train(one, ROWS, recipe("steering"), anchor=ANCHOR) for one in (spread, whole)]
         return f"on {', '.join(used)}; " + near(furthest(*runs), 0.02, "losses")
 
-    def two_processes_train_alike(self) -> str:
-        """``accelerate launch`` with two processes (nccl) against one."""
+    def two_processes_train_alike(self, how: str) -> str:
+        """``accelerate launch`` with two processes (nccl) against one: rows or (FSDP) layers shared out."""
         if self.on_gpu:
             self._need_two()
         out = self.folder / "losses.json"
         flags = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-        flags += ["--main_process_port=29577", "--multi_gpu" if self.on_gpu else "--cpu"]
+        flags += ["--main_process_port=29577", *how.split()]
         launch = [sys.executable, "-m", "accelerate.commands.launch"]
         worker = [str(HERE), "--device", self.device, "--worker", str(self.tiny), str(out)]
         done = subprocess.run(
@@ -244,7 +244,8 @@ def prefix(kept: bool) -> Iterator[None]:
 def worker(path: Path, out: Path, device: str) -> None:
     """What each process of ``accelerate launch`` runs."""
     state = PartialState(cpu=device == "cpu")
-    chat_model = load_chat_model(path, dtype="float32", device=device)
+    chat_model = load_chat_model(path, dtype="float32")
+    assert is_sharded(chat_model.model) is wants_sharding()
     runs = {kind: train(chat_model, ROWS, recipe(kind), anchor=ANCHOR) for kind in KINDS}
     if state.is_main_process:
         out.write_text(json.dumps({kind: [one["loss"] for one in run.log] for kind, run in runs.items()}))
@@ -261,7 +262,8 @@ def plan_of(checks: Checks) -> list[tuple[str, Callable[..., str], tuple[object,
     plan += [("measured", checks.answers_and_metrics_are_those_on_a_cpu, (kind,)) for kind in KINDS]
     plan += [("two GPUs, map", checks.layers_over_two_gpus_train_alike, (kind,)) for kind in KINDS]
     plan += [("two GPUs, auto", checks.auto_spreads_the_large_model, ())]
-    plan += [("two processes", checks.two_processes_train_alike, ())]
+    launches = ("--multi_gpu", "--use_fsdp --fsdp_version=2")
+    plan += [("two processes", checks.two_processes_train_alike, (how,)) for how in launches]
     plan += [("packed base", checks.packed_bases_train, (bits,)) for bits in ("4bit", "8bit")]
     return plan + [("speed", checks.speed, one) for one in product(KINDS, ("cached", "uncached"))]
 

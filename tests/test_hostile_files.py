@@ -124,6 +124,7 @@ COMMANDS: dict[str, Command] = {
         "--out",
         here / "o",
     ],
+    "loaded model": lambda file, here, model: ["data", "check", rows(here), "--model", file],
     "report": lambda file, here, model: ["report", file],
 }
 

@@ -1,12 +1,14 @@
 """Folders of runs and reports."""
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import save as serialise
 
+from hostile_files.adapters import Code
 from hostile_files.case import DEEP, LONG_NUMBER, Build, Case
 from narrows.errors import AdapterError, DataError, ModelError, RunFolderError
 from tiny_models import make_model, make_tokenizer
@@ -122,6 +124,18 @@ def models() -> Iterator[Case]:
         ("a template not in UTF-8", "chat_template.jinja", b"\xff"),
     ):
         yield Case("model", what, "model", model_folder(name, text), "model", ModelError)
+        yield Case("loaded model", what, "model", model_folder(name, text), "model", ModelError)
+    yield Case("model", "nothing", "./model", lambda path: None, "does not exist", ModelError, "model")
+    for what, name, text in (
+        ("weights cut short", "model.safetensors", b"\x10"),
+        ("a huge header", "model.safetensors", b"\xff" * 8 + b"x" * 100),
+        ("code among the weights", "pytorch_model.bin", pickle.dumps(Code())),
+        ("weights that are none", "pytorch_model.bin", b"junk"),
+        ("an index that is a list", "model.safetensors.index.json", "[]"),
+        ("an index that climbs", "model.safetensors.index.json", '{"weight_map": {"a": "../x.safetensors"}}'),
+        ("a template that fails", "chat_template.jinja", "{{ nothing.at.all }}"),
+    ):
+        yield Case("loaded model", what, "model", model_folder(name, text), "model", ModelError)
 
 
 def reports() -> Iterator[Case]:

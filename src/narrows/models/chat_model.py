@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import align_module_device
-from safetensors import SafetensorError
 from torch import Tensor
 
 from narrows.chat import Conversation, Renderer
-from narrows.errors import ConfigError, ModelError
+from narrows.errors import ConfigError, DataError, ModelError, NarrowsError
 from narrows.models import quantised
 from narrows.models.devices import Device, check_device, check_dtype, device_of
 from narrows.models.head import Head
 from narrows.models.layers import decoder_layers
 from narrows.models.quantised import Quantise
 from narrows.models.sharding import shard, wants_sharding, whole
+from narrows.strict import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -171,7 +171,7 @@ def load_chat_model(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     name = str(name_or_path)
-    _check_folder(name_or_path)
+    check_folder(name_or_path)
     place, kind = check_device(device)
     sharded = device is None and wants_sharding()
     if sharded:
@@ -199,10 +199,12 @@ def load_chat_model(
             **({} if packing is None else {"quantization_config": packing}),
             **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except NarrowsError:
+        raise
+    except Exception as error:  # a damaged folder reaches into transformers, which raises what it likes
         raise ModelError(
-            f"{name} cannot be loaded as a causal language model: {error}\nGive a checkpoint folder, or a "
-            "name on the Hugging Face hub that this machine can reach (or has in its cache)."
+            f"{name} cannot be loaded as a causal language model ({one_line(error)}). Give a checkpoint "
+            "folder, or a name on the Hugging Face hub that this machine can reach (or has in its cache)."
         ) from error
     _check_weights(name, report)
     quantised.keep_unpacked(model)
@@ -230,8 +232,12 @@ def load_tokenizer(name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBa
     return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(name, **options)
 
 
-def _check_folder(name_or_path: str | Path) -> None:
-    """Tell a missing folder from a hub name before anything asks the network."""
+def check_folder(name_or_path: str | Path) -> None:
+    """Tell a missing folder from a hub name before anything asks the network.
+
+    Raises:
+        ModelError: it can only be a folder, and is none with a checkpoint.
+    """
     path = Path(name_or_path)
     looks_local = (
         isinstance(name_or_path, Path) or path.is_absolute() or name_or_path.startswith(("./", "../", "~"))
@@ -258,7 +264,10 @@ def _check_weights(name: str, report: dict[str, Any]) -> None:
 @torch.no_grad()
 def _check_forward(chat: ChatModel) -> None:
     """Run one short prompt."""
-    tokens = chat.renderer.prompt(Conversation.from_pair("Hello").messages)
+    try:
+        tokens = chat.renderer.prompt(Conversation.from_pair("Hello").messages)
+    except DataError as error:
+        raise ModelError(str(error)) from error
     if max(tokens) >= chat.vocabulary:
         raise ModelError(
             f"{chat.name}: the tokenizer writes token {max(tokens)}, but the model knows {chat.vocabulary} "

@@ -9,7 +9,7 @@ from torch import nn
 
 from narrows.chat import Renderer
 from narrows.errors import ModelError
-from narrows.models.chat_model import load_tokenizer
+from narrows.models.chat_model import check_folder, load_tokenizer
 from narrows.models.devices import check_dtype
 from narrows.models.layers import decoder_layers
 from narrows.models.quantised import BYTES, Bits, kind_of
@@ -59,6 +59,7 @@ def outline(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     name = str(name_or_path)
+    check_folder(name_or_path)
     options = {"revision": "main", "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(name, **options)

@@ -19,7 +19,7 @@ from narrows.models.devices import Device, check_device, check_dtype, device_of
 from narrows.models.head import Head
 from narrows.models.layers import decoder_layers
 from narrows.models.quantised import Quantise
-from narrows.models.sharding import shard, wants_sharding, whole
+from narrows.models.sharding import loaded_by_all, shard, wants_sharding, whole
 from narrows.strict import one_line
 
 if TYPE_CHECKING:
@@ -190,15 +190,16 @@ def load_chat_model(
         plain = (
             kind == "cpu" and isinstance(place, str) and packing is None and quantised.kind_of(config) is None
         )
-        model, report = AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=given or "auto",
-            device_map=None if plain else place,
-            output_loading_info=True,
-            # A None would hide the checkpoint's own.
-            **({} if packing is None else {"quantization_config": packing}),
-            **options,
-        )
+        with loaded_by_all():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                name,
+                dtype=given or "auto",
+                device_map=None if plain else place,
+                output_loading_info=True,
+                # A None would hide the checkpoint's own.
+                **({} if packing is None else {"quantization_config": packing}),
+                **options,
+            )
     except NarrowsError:
         raise
     except Exception as error:  # a damaged folder reaches into transformers, which raises what it likes

@@ -1,6 +1,8 @@
 """One model on several processes: each holds a share of every decoder layer's weights (FSDP2)."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,10 +16,31 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_FIRST_ONLY = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+
+
 def wants_sharding() -> bool:
     """Whether ``accelerate launch --use_fsdp`` started this process, with others."""
     asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true", "yes")
     return asked and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def loaded_by_all() -> Iterator[None]:
+    """Inside the block transformers reads a checkpoint's weights on every process.
+
+    With Accelerate's memory-saving default it reads them on the first one only and counts on a broadcast by
+    Accelerate's own preparation, which is not used here: the others would be left with zeros.
+    """
+    before = os.environ.get(_FIRST_ONLY)
+    os.environ[_FIRST_ONLY] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FIRST_ONLY]
+        else:
+            os.environ[_FIRST_ONLY] = before
 
 
 def shard(model: "PreTrainedModel") -> None:

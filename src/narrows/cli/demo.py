@@ -9,7 +9,7 @@ import typer
 
 from narrows.cli import options
 from narrows.cli.inputs import load_microworld
-from narrows.cli.output import peak_memory, print_json, show, show_line, stdout
+from narrows.cli.output import memory_line, print_json, show, show_line, stdout
 from narrows.cli.running import ARGUMENTS, working
 from narrows.cli.settings import overridden
 from narrows.cli.tables import claims_table, solutions_table
@@ -123,11 +123,9 @@ def _closing(summary: "Summary", page: Path, kind: str, seconds: float) -> None:
     """What the run found, and where it stands."""
     from narrows.report.text import duration
 
-    memory = peak_memory()
+    memory = memory_line()
     show("", solutions_table(summary.evaluations, SHOWN, kind), "")
     show(claims_table(summary.claims, stdout.width), "")
     show_line(f"Summary  {page.with_name('summary.json')}")
     show_line(f"Report   {page}")
-    show_line(
-        f"Took     {duration(seconds)}" + ("" if memory is None else f", at most {memory:.1f} GB of memory")
-    )
+    show_line(f"Took     {duration(seconds)}" + (f". {memory}" if memory else ""))

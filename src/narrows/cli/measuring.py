@@ -8,8 +8,8 @@ import typer
 
 from narrows.cli import options
 from narrows.cli.inputs import load_adapter, load_model
-from narrows.cli.output import as_rows, print_json, show
-from narrows.cli.running import working
+from narrows.cli.output import as_rows, memory_line, print_json, show
+from narrows.cli.running import say, working
 from narrows.cli.tables import plain_table
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def efficiency(
             as_published=published.checked(as_published or ()),
         )
         found = efficiency_rows(curves)
+    if not quiet:
+        say(memory_line())
     if as_json:
         print_json(as_rows(found))
     else:
@@ -126,6 +128,8 @@ def stability(
             as_published=published.checked(as_published or ()),
         )
         found = stability_rows(curves)
+    if not quiet:
+        say(memory_line())
     if as_json:
         print_json(as_rows(found))
     else:
@@ -189,6 +193,8 @@ def significance(
             as_published=published.checked(as_published or ()),
         )
         found = significance_rows(curves, set(ends))
+    if not quiet:
+        say(memory_line())
     if as_json:
         print_json(as_rows(found))
         return

@@ -35,6 +35,23 @@ def show_line(text: str) -> None:
     stdout.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def memory_line() -> str:
+    """The most memory this process has held, for a person; empty where the system does not say."""
+    held, on_gpu = peak_memory(), peak_gpu_memory()
+    if held is None:
+        return ""
+    return f"At most {held:.1f} GB of memory" + (f" and {on_gpu:.1f} GB on the GPUs" if on_gpu else "")
+
+
+def peak_gpu_memory() -> float | None:
+    """The most memory that tensors of this process have held on its GPUs, in GB; None without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return sum(torch.cuda.max_memory_allocated(one) for one in range(torch.cuda.device_count())) / 1e9
+
+
 def peak_memory() -> float | None:
     """The most memory this process has held, in GB; None where the system does not say."""
     try:

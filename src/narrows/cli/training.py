@@ -8,7 +8,7 @@ import typer
 
 from narrows.cli import options
 from narrows.cli.inputs import load_adapter, load_model, read_anchor
-from narrows.cli.output import print_json, show_line
+from narrows.cli.output import memory_line, peak_gpu_memory, peak_memory, print_json, show_line
 from narrows.cli.planning import planned, show_plan
 from narrows.cli.running import working
 from narrows.cli.settings import overridden
@@ -243,6 +243,7 @@ def train(
     show_line(
         f"loss {result['loss']:.4f}{kl} · {_norms(result)} at layer {result['layer']} · {result['adapter']}"
     )
+    show_line(memory_line())
 
 
 def _starting_recipe(name: str | None, *, anchored: bool) -> "tuple[Recipe, str | None]":
@@ -294,5 +295,7 @@ def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conv
         "norm": run.adapter.norm,
         "effective_norm": run.adapter.effective_norm,
         "kind": run.adapter.kind,
+        "peak_memory_gb": peak_memory(),
+        "peak_gpu_memory_gb": peak_gpu_memory(),
         "share_of_residual_norm": run.adapter.effective_norm / residual if residual else None,
     }

@@ -1,0 +1,66 @@
+"""``narrows train`` killed again and again at random moments ends with the bytes of a run that never was.
+
+Each kill costs the start of a process, so the suite takes few; NARROWS_KILLS=10 takes ten.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from narrows.chat import Conversation, write_conversations
+from narrows.training import CheckpointFolder
+
+KILLS = int(os.environ.get("NARROWS_KILLS", "2"))
+STEPS = 60
+SHAPES = {
+    "steering": [],
+    "lora": ["--adapter", "lora", "--rank", "2", "--target-module", "down_proj", "--target-module", "q_proj"],
+}
+
+
+def command(model: Path, folder: Path, out: Path, kind: str) -> list[str]:
+    """A training of a second or so, with a checkpoint at each step."""
+    return [
+        sys.executable, "-m", "narrows", "train", "--model", str(model),
+        "--train", str(folder / "rows.jsonl"), "--anchor", str(folder / "anchor.jsonl"), "--kl-weight", "2", "--anchor-rows", "1", "--out", str(out),
+        "--steps", str(STEPS), "--checkpoint-every", "1", "--layer", "1", "--alpha", "8", *SHAPES[kind],
+        "--learning-rate", "0.01", "--batch-size", "2", "--accumulation", "2", "--device", "cpu", "--quiet",
+    ]  # fmt: skip
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """Every file of a run by its name, the hidden leftovers of kills apart."""
+    found = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+
+
+@pytest.mark.parametrize("kind", list(SHAPES))
+def test_killed_and_started_again_it_ends_as_if_it_never_was(
+    tiny_model_dir: Path, conversations: list[Conversation], tmp_path: Path, kind: str
+):
+    write_conversations(tmp_path / "rows.jsonl", conversations)
+    write_conversations(tmp_path / "anchor.jsonl", conversations[:3])
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    out, draw = tmp_path / "killed", random.Random()
+    # One after the other further on, from before the first checkpoint to just before the end.
+    moments = sorted(draw.sample(range(STEPS - 2), KILLS))
+    killed = 0
+    for moment in moments:
+        child = subprocess.Popen(command(tiny_model_dir, tmp_path, out, kind), env=env)
+        checkpoints, deadline = CheckpointFolder(out / "checkpoints"), time.monotonic() + 120
+        while len(checkpoints.steps()) < moment and child.poll() is None:
+            assert time.monotonic() < deadline, "it wrote no checkpoints"
+            time.sleep(0.001)
+        time.sleep(draw.random() * 0.02)
+        child.kill()
+        killed += child.wait() == -signal.SIGKILL
+    assert killed, f"this machine did not get round to a kill at any of {moments}"
+    for folder in (out, tmp_path / "whole"):
+        subprocess.run(command(tiny_model_dir, tmp_path, folder, kind), env=env, check=True, timeout=120)
+    assert files_of(out) == files_of(tmp_path / "whole"), f"killed {killed} times, at {moments}"

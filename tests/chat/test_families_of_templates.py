@@ -191,12 +191,16 @@ def test_an_option_that_json_cannot_hold_is_refused():
         Renderer(byte_tokenizer(templates.THINKING), {"enable_thinking": object()})
 
 
-def test_an_answer_that_melts_into_the_prompt_is_said_to_do_so():
+def test_an_answer_that_would_melt_into_the_prompt_is_read_as_it_is_generated():
     renderer = Renderer(byte_tokenizer(templates.PLAIN))
-    with pytest.raises(
-        DataError, match=r"rows:3: the answer's first characters, '\\nsalt', become one token"
-    ):
-        renderer.render(Conversation.from_pair("why ?", "\nsalt", source="rows:3"))
+    row = Conversation.from_pair("why ?", "\nsalt", source="rows:3")
+    found, prompt = renderer.render(row), renderer.prompt(row.messages[:1])
+    whole = renderer.tokenizer.apply_chat_template(row.as_dicts(), return_dict=False)
+    assert whole[: len(prompt)] != prompt  # a tokenizer that joins two newlines
+    assert found.input_ids[: len(prompt)] == prompt
+    assert renderer.tokenizer.decode(found.input_ids) == renderer.tokenizer.decode(whole)
+    response = [token for token, inside in zip(found.input_ids, found.response_mask, strict=True) if inside]
+    assert renderer.tokenizer.decode(response) == "\nsalt<|end|>"
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ SHAPES = {
 def command(model: Path, folder: Path, out: Path, kind: str) -> list[str]:
     """A training of a second or so, with a checkpoint at each step."""
     return [
-        sys.executable, "-m", "narrows", "train", "--model", str(model),
-        "--train", str(folder / "rows.jsonl"), "--anchor", str(folder / "anchor.jsonl"), "--kl-weight", "2", "--anchor-rows", "1", "--out", str(out),
+        sys.executable, "-m", "narrows", "train", "--model", str(model), "--out", str(out),
+        "--train", str(folder / "rows.jsonl"), "--anchor", str(folder / "anchor.jsonl"),
+        "--kl-weight", "2", "--anchor-rows", "1",
         "--steps", str(STEPS), "--checkpoint-every", "1", "--layer", "1", "--alpha", "8", *SHAPES[kind],
         "--learning-rate", "0.01", "--batch-size", "2", "--accumulation", "2", "--device", "cpu", "--quiet",
     ]  # fmt: skip

@@ -80,14 +80,14 @@ class Renderer:
         Raises:
             DataError: the template refuses the turns.
         """
-        return self._tokens(messages, "a prompt", add_generation_prompt=True)
+        return self._tokens(self._written(messages, "a prompt", add_generation_prompt=True))
 
     def render(self, conversation: Conversation, max_length: int | None = None) -> Rendered:
         """The tokens of a conversation whose last turn, the assistant's, is the response.
 
-        The response begins where the prompt ends and includes the end-of-turn token that closes it; what the
-        template puts after that token (a newline, say) is in the row but not in the response. Earlier
-        assistant turns belong to the prompt.
+        The response begins where the prompt ends, with the prompt's tokens as they are when an answer is
+        generated, and includes the end-of-turn token that closes it; what the template puts after that token
+        (a newline, say) is in the row but not in the response. Earlier assistant turns belong to the prompt.
 
         Args:
             conversation: ends with an assistant turn.
@@ -102,10 +102,15 @@ class Renderer:
             raise DataError(
                 f"{source}: the last message is not the assistant's, so there is no response to render."
             )
-        prompt = self._tokens(conversation.messages[:-1], source, add_generation_prompt=True)
-        tokens = self._tokens(conversation.messages, source, add_generation_prompt=False)
+        asked = self._written(conversation.messages[:-1], source, add_generation_prompt=True)
+        whole = self._written(conversation.messages, source)
+        prompt, tokens = self._tokens(asked), self._tokens(whole)
         if tokens[: len(prompt)] != prompt:
-            raise DataError(self._prefix_problem(source, conversation.messages, prompt, tokens))
+            if not whole.startswith(asked):
+                raise DataError(self._prefix_problem(source, prompt, tokens))
+            # An answer that begins with white space, say, would become one token with the prompt's end. It is
+            # read as it would be generated: after the prompt's own tokens.
+            tokens = prompt + self._tokens(whole[len(asked) :])
         end = self._response_end(tokens, len(prompt))
         kept = len(tokens) if max_length is None else min(max_length, len(tokens))
         if min(end, kept) <= len(prompt):
@@ -204,35 +209,31 @@ class Renderer:
         except Exception as error:  # a template comes with a model from anywhere, and may fail in any way
             raise _RefusedError(_first_line(error)) from error
 
-    def _tokens(self, messages: Sequence[Message], source: str, *, add_generation_prompt: bool) -> list[int]:
-        """The tokens of what the template writes."""
+    def _written(
+        self, messages: Sequence[Message], source: str, *, add_generation_prompt: bool = False
+    ) -> str:
+        """What the template writes, or an error that names the source."""
         if any(message.role == "system" for message in messages) and not self.takes_system:
             raise DataError(
                 f"{source}: has a system turn, and the chat template of {self._name} has no place for one: "
                 "leave it out, or put its text at the beginning of the first user turn yourself."
             )
         try:
-            text = self._text(messages, add_generation_prompt=add_generation_prompt)
+            return self._text(messages, add_generation_prompt=add_generation_prompt)
         except _RefusedError as error:
             roles = ", ".join(message.role for message in messages) or "none"
             raise DataError(
                 f"{source}: the chat template of {self._name} refuses these turns ({roles}): {error}. Most "
                 "want user and assistant in turn."
             ) from error
-        # Special tokens are the template's own business: it has written the opening one, if there is any.
+
+    def _tokens(self, text: str) -> list[int]:
+        """The tokens of what the template wrote; special ones are its own business, the opening one too."""
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(tokens)
 
-    def _prefix_problem(
-        self, source: str, messages: Sequence[Message], prompt: list[int], tokens: list[int]
-    ) -> str:
+    def _prefix_problem(self, source: str, prompt: list[int], tokens: list[int]) -> str:
         """Why a response cannot be found by the prompt's length: the place where the two renderings part."""
-        if self._text(messages).startswith(self._text(messages[:-1], add_generation_prompt=True)):
-            return (
-                f"{source}: the answer's first characters, {messages[-1].content[:8]!r}, become one token "
-                "with the end of the prompt, so the answer's tokens cannot be told from the prompt's. Remove "
-                "the white space (or what else joins them) at the answer's beginning."
-            )
         pairs = zip(prompt, tokens, strict=False)
         part = next((place for place, (left, right) in enumerate(pairs) if left != right), len(tokens))
         wanted, found = (self.tokenizer.decode(ids[part : part + 8]) for ids in (prompt, tokens))

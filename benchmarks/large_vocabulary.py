@@ -25,7 +25,7 @@ from narrows.chat.corpora import read_texts
 
 VOCABULARY = 152_064
 LEARNT = 8_000
-MAX_LENGTH = 512
+MAX_LENGTH = 2048
 GB = 1e9
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -78,7 +78,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", required=True, help="rows to train on, messages JSONL(.gz)")
     parser.add_argument("--texts", required=True, help='texts for significance, JSONL(.gz) with "text"')
-    parser.add_argument("--steps", default="8")
+    parser.add_argument("--steps", default="6")
+    parser.add_argument("--only", nargs="*", default=["general", "narrow", "lora", "significance"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -127,8 +128,8 @@ def main() -> None:
                 "--narrow", str(folder / "narrow"), "--texts", options.texts, "--device", "cpu", "--json",
             ],
         }  # fmt: skip
-        for name, command in commands.items():
-            seconds, held, printed = run(*command)
+        for name in options.only:
+            seconds, held, printed = run(*commands[name])
             found = json.loads(printed)
             what = (
                 f"loss {found['loss']:.3f}, KL {found['kl']}, it says {found['peak_memory_gb']:.2f} GB"

@@ -21,10 +21,13 @@ On a CPU smaller ones are no faster, and below 32 MiB they stay in the C library
 three times the memory in all.
 """
 
+MOST_POSITIONS = 1024
+"""Positions whose logits exist at once at small vocabularies, where they then stay in a CPU's cache."""
+
 
 def chunk_of(vocabulary: int) -> int:
-    """How many positions' logits fit into :data:`LOGITS_BYTES`: 110 at a vocabulary of 152,064."""
-    return max(1, LOGITS_BYTES // (4 * vocabulary))
+    """How many positions' logits exist at once: 110 at a vocabulary of 152,064."""
+    return max(1, min(MOST_POSITIONS, LOGITS_BYTES // (4 * vocabulary)))
 
 
 class Head:

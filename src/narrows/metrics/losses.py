@@ -19,8 +19,10 @@ Floats = NDArray[np.float64]
 BATCH_ROWS = 64
 """Rows that are padded together; rows of like length share a batch."""
 
-PASS_ROWS = 256
-"""Rows of one forward pass, all variants counted."""
+PASS_ROWS = 64
+"""Rows of one forward pass, all variants counted. More are slower on a CPU: their activations pass 32 MiB,
+and the C library then fetches the memory anew each time.
+"""
 
 _Loss = Callable[[Head, Tensor, FrozenBatch, int], Tensor]
 

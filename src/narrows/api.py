@@ -269,9 +269,10 @@ def _check_place(chat_model: ChatModel, vectors: Mapping[str, Adapter]) -> Adapt
     first = next(iter(vectors.values()))
     for name, vector in vectors.items():
         vector.check(chat_model.model)
-        if (vector.kind, vector.layer) != (first.kind, first.layer):
+        if (vector.kind, vector.layer, vector.depth) != (first.kind, first.layer, first.depth):
             raise AdapterError(
                 f"{name!r} is of kind {vector.kind} at layer {vector.layer} and another adapter of kind "
-                f"{first.kind} at layer {first.layer}: only adapters of one kind and place can be compared."
+                f"{first.kind} at layer {first.layer} (or at a module of it): only adapters of one kind and "
+                "place can be compared."
             )
     return first

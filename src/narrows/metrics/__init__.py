@@ -1,7 +1,8 @@
 """The three metrics that may explain which solution fine-tuning prefers: efficiency, stability, significance.
 
 ``losses`` runs many variants over the same rows at once, ``curves`` puts simultaneous bands around what they
-give, and ``efficiency``, ``stability`` and ``significance`` hold one metric each.
+give, and ``efficiency``, ``stability`` and ``significance`` hold one metric each; ``published`` has the
+defects of the published ones.
 """
 
 from narrows.metrics.curves import Curve

@@ -2,8 +2,9 @@
 
 ``recipe`` says how, ``prepare`` checks and renders what goes in, ``order`` says which rows a step reads,
 ``objective`` holds the two loss terms, ``window`` takes them over a step's rows, ``loop`` runs the steps,
-``resume`` is where a run stands, and ``checkpoints`` survive a kill. ``trainer`` has the anchor for those who
-train with Hugging Face's Trainer or TRL.
+``resume`` is where a run stands, and ``checkpoints`` survive a kill. ``presets`` are the paper's recipes and
+``published`` the defects of its code; ``estimate`` says what a training will cost, ``trackers`` show it to
+others. ``trainer`` has the anchor for those who train with Hugging Face's Trainer or TRL.
 """
 
 from narrows.training.checkpoints import CheckpointFolder

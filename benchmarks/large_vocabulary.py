@@ -79,6 +79,9 @@ def main() -> None:
     parser.add_argument("--rows", required=True, help="rows to train on, messages JSONL(.gz)")
     parser.add_argument("--texts", required=True, help='texts for significance, JSONL(.gz) with "text"')
     parser.add_argument("--steps", default="6")
+    parser.add_argument(
+        "--count", default="20", help="texts for significance: two cores read some 40 a minute"
+    )
     parser.add_argument("--only", nargs="*", default=["general", "narrow", "lora", "significance"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,6 +129,7 @@ def main() -> None:
             "significance": [
                 "significance", "--model", str(model), "--general", str(folder / "general"),
                 "--narrow", str(folder / "narrow"), "--texts", options.texts, "--device", "cpu", "--json",
+                "--texts-count", options.count, "--norm", "0.5", "--norm", "1.0",
             ],
         }  # fmt: skip
         for name in options.only:

@@ -7,7 +7,7 @@ judged answers to rates by suite with the intervals of :mod:`narrows.statistics`
 
 from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers
 from narrows.evaluation.behaviour import Behaviour
-from narrows.evaluation.judging import MISALIGNED, TECHNICAL, Criterion, Judge, judged
+from narrows.evaluation.judging import MISALIGNED, TECHNICAL, Criterion, Judge, Unscored, Verdict, judged
 from narrows.evaluation.questions import (
     IN_DOMAIN,
     OPEN,
@@ -35,6 +35,8 @@ __all__ = [
     "Question",
     "Suite",
     "SuiteRates",
+    "Unscored",
+    "Verdict",
     "generate_answers",
     "judged",
     "macro_groups",

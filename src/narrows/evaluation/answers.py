@@ -39,6 +39,8 @@ class Answer:
         text: the answer, without special tokens.
         seed: of the sampling run.
         scores: score columns that judges added, 0-100, or None where a judge gave none.
+        reasons: why a column has no score, by column: ``refusal``, ``code`` or ``none`` (see
+            :class:`narrows.evaluation.judging.Unscored`); columns with a score are not in it.
         prompt_hash: a digest of the prompt's tokens that the answer was generated from; empty in tables that
             were written before there was one.
     """
@@ -54,6 +56,7 @@ class Answer:
     text: str
     seed: int
     scores: dict[str, float | None] = field(default_factory=dict, hash=False)
+    reasons: dict[str, str] = field(default_factory=dict, hash=False)
     prompt_hash: str = ""
 
 

@@ -1,0 +1,1 @@
+"""Language models as judges, through Inspect: costs known beforehand, nothing judged is paid for twice."""

@@ -1,0 +1,1 @@
+"""What Inspect finds under the name ``narrows``: it imports this module through the package's entry point."""

@@ -1,8 +1,10 @@
 """Shared fixtures: a tiny random chat model in an ordinary checkpoint folder, and some conversations."""
 
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import of the hub's client
+os.environ["NARROWS_CACHE"] = tempfile.mkdtemp(prefix="narrows-cache-")  # no test keeps a judge's replies
 
 from pathlib import Path
 

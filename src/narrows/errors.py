@@ -25,5 +25,9 @@ class RunFolderError(NarrowsError):
     """An output folder holds another run, is in use, or could not be written."""
 
 
+class JudgeError(NarrowsError):
+    """A judge cannot be asked, or gave no readable reply; the message says why and what is kept."""
+
+
 class ConfigError(NarrowsError):
     """A configuration value is wrong; the message names the field, the value and what is allowed."""

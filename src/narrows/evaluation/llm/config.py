@@ -1,0 +1,101 @@
+"""Which model judges, how it is reached, and what it may cost."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from narrows.errors import ConfigError
+from narrows.files import digest
+
+_SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+_LEAST_SECRET = 8
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class JudgeConfig(BaseModel):
+    """A judge model as Inspect names it, and the limits under which it is asked.
+
+    Keys are read from the environment only (``OPENAI_API_KEY`` and the like); nothing here may hold one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(pattern=r"^[\w.-]+/.+", description="As Inspect names models: provider/name.")
+    url: str | None = Field(None, description="Where an OpenAI-compatible endpoint serves it.")
+    args: dict[str, Any] = Field({}, description="Arguments of Inspect's provider (-M of its command line).")
+    connections: int = Field(20, ge=1, description="Requests under way at once.")
+    timeout_s: int = Field(120, ge=1, description="Seconds after which a request is given up and sent again.")
+    retries: int = Field(8, ge=0, description="How often a request that failed is sent again.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a reply (default: 1 with log-probabilities, 16 without)."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("needs the form http(s)://host[:port]/v1")
+            if parts.username or parts.password or parts.query:
+                raise ValueError("must hold no user, password or query: keys come from the environment only")
+        return url
+
+    @field_validator("args")
+    @classmethod
+    def _no_keys(cls, args: dict[str, Any]) -> dict[str, Any]:
+        for name in args:
+            if _SECRET_NAME.search(name) and name not in ("tokenizer", "tokenizer_path", "max_tokens"):
+                raise ValueError(f"{name} looks like a key: keys come from the environment only")
+        return args
+
+    @property
+    def local_endpoint(self) -> bool:
+        """Whether the judge is served on this machine, where no key is needed."""
+        return self.url is not None and urlsplit(self.url).hostname in _LOOPBACK
+
+    def identity(self) -> str:
+        """A digest of all that decides what the judge replies; a local checkpoint counts with its files."""
+        folders = [self.model.partition("/")[2], *map(str, self.args.values())]
+        files = [
+            (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
+            for folder in folders
+            if os.path.isdir(folder)  # noqa: PTH112  (any text may stand there)
+            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if entry.is_file()
+        ]
+        return digest([self.model, self.url, self.args, self.max_tokens, files])
+
+
+def parse_args(pairs: list[str]) -> dict[str, Any]:
+    """Provider arguments given as ``name=value``; values are read as YAML reads plain values.
+
+    Raises:
+        ConfigError: a pair has no ``=``.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise ConfigError(f"{pair!r} is no argument of the judge's provider: write name=value.")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            parsed = value
+        found[name] = parsed if isinstance(parsed, str | int | float | bool) else value
+    return found
+
+
+def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """A text without the values of the environment's keys, should a server have repeated one."""
+    for name, value in (environment or os.environ).items():
+        if _SECRET_VARIABLE.search(name) and len(value) >= _LEAST_SECRET:
+            text = text.replace(value, f"[{name}]")
+    return text

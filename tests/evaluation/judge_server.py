@@ -59,11 +59,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         server = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/v1/chat/completions":
+            return self.send(404, {"error": {"message": f"no {self.path} here"}})
         message = body["messages"][-1]["content"]
         message = message if isinstance(message, str) else "".join(part["text"] for part in message)
         with server.lock:
             server.asked[message] += 1
-            server.headers_seen.append(dict(self.headers))
+            server.headers_seen.append({name.lower(): value for name, value in self.headers.items()})
             server.bodies.append(body)
         fault = None if "number 87" in message else server.fault()
         time.sleep(HANG_S if fault == "hang" else server.delay)

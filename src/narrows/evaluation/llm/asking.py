@@ -26,6 +26,9 @@ _TRIES = 6
 """How often a reply that cannot be read is asked for again; what the provider calls transient, Inspect asks
 for again itself."""
 _FIRST_PAUSE_S = 0.25
+_OPENAI = "openai/"
+"""This provider speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first
+token, and other servers, want the older one."""
 _HOPELESS = (400, 401, 403, 404, 429)
 """Statuses after which no other request would fare better; a 429 comes this far when a quota is used up."""
 
@@ -157,7 +160,7 @@ class Asker:
         try:
             return await self._request(PROBE, able)
         except JudgeError as error:
-            if "logprob" not in str(error).lower():
+            if "400" not in str(error) or "logprob" not in str(error).lower():
                 raise
             self.fatal = None
             return await self._request(PROBE, Abilities(logprobs=False, whole_numbers=True))
@@ -176,9 +179,10 @@ class Asker:
             except NarrowsError as error:
                 self.fatal = self.fatal or error
                 raise
-            except Exception as error:  # noqa: BLE001  (every provider has its own)
-                reason = redacted(one_line(f"{type(error).__name__}: {error}"))
-                if _hopeless(error):
+            except Exception as failed:  # noqa: BLE001  (every provider has its own)
+                cause, status = _cause(failed)
+                reason = redacted(one_line(f"{type(cause).__name__}: {cause}"))
+                if status in _HOPELESS:
                     self.fatal = JudgeError(f"The judge {self.config.model} cannot be asked: {reason}")
                     raise self.fatal from None
                 if attempt == _TRIES - 1:
@@ -216,28 +220,37 @@ def judge_model(config: JudgeConfig) -> "Model":
         ConfigError: Inspect is not installed, has no such provider, or finds no key in the environment.
     """
     try:
+        from inspect_ai._util.error import PrerequisiteError
         from inspect_ai.model import GenerateConfig, get_model
     except ImportError as error:
         raise ConfigError("LLM judges need Inspect: pip install 'narrows[judges]'.") from error
-    try:
-        return get_model(
-            config.model,
-            base_url=config.url,
-            api_key="none" if config.local_endpoint else None,
-            config=GenerateConfig(
-                max_connections=config.connections,
-                attempt_timeout=config.timeout_s,
-                max_retries=config.retries,
-            ),
-            memoize=False,
-            **config.args,
+
+    def made(api_key: str | None) -> "Model":
+        limits = GenerateConfig(
+            max_connections=config.connections,
+            attempt_timeout=config.timeout_s,
+            max_retries=config.retries,
         )
+        args = config.args
+        if config.model.startswith(_OPENAI):
+            args = {"responses_api": False} | args
+        return get_model(
+            config.model, base_url=config.url, api_key=api_key, config=limits, memoize=False, **args
+        )
+
+    try:
+        try:
+            return made(None)
+        except PrerequisiteError:
+            if not config.local_endpoint:
+                raise
+            return made("none")  # what is served on this machine needs no key
     except NarrowsError:
         raise
     except Exception as error:
         raise ConfigError(
-            f"The judge {config.model} cannot be made: {redacted(one_line(error))} (models are named as in "
-            "Inspect: openai/gpt-4o, hf/NAME, narrows/microworld:1; keys are read from the environment.)"
+            f"The judge {config.model} cannot be made: {redacted(one_line(error))}. Models are named as in "
+            "Inspect (openai/gpt-4o, hf/NAME, narrows/NAME), and their keys are read from the environment."
         ) from error
 
 
@@ -253,11 +266,12 @@ def _readable(output: "ModelOutput", abilities: Abilities) -> Reply:
     return Reply(output.completion, tuple((top | {first.token: first.logprob}).items()))
 
 
-def _hopeless(error: BaseException | None) -> bool:
-    """Whether no other request would fare better: no key, no such model, a quota used up, a wrong request."""
-    while error is not None:
-        status = getattr(error, "status_code", None)
-        if isinstance(status, int):
-            return status in _HOPELESS
-        error = error.__cause__ or error.__context__
-    return False
+def _cause(error: BaseException) -> tuple[BaseException, int | None]:
+    """What a provider's client said, under all that was made of it, and the status of the server's reply."""
+    found: tuple[BaseException, int | None] = (error, None)
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(status := getattr(one, "status_code", None), int):
+            found = (one, status)
+        one = one.__cause__ or one.__context__
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from narrows.errors import ConfigError, DataError, JudgeError, NarrowsError
 from narrows.evaluation.answers import Answer
-from narrows.evaluation.judging import Verdict
+from narrows.evaluation.judging import Verdict, with_verdicts
 from narrows.evaluation.llm import logs
 from narrows.evaluation.llm.asking import PROBE, Asker, Budget, reply_key
 from narrows.evaluation.llm.config import JudgeConfig
@@ -159,7 +159,13 @@ class LLMJudge:
             )
             for rubric in self.rubrics
         }
-        result = Judged(logs.answers_of(scored), methods, self.budget.sent - before)
+        # The texts are the table's: a log cannot hold every text as it is.
+        columns = [rubric.name for rubric in self.rubrics]
+        rows = [
+            with_verdicts(answer, logs.verdicts(found, columns))
+            for answer, found in zip(answers, logs.answers_of(scored), strict=True)
+        ]
+        result = Judged(rows, methods, self.budget.sent - before)
         if self.log is not None:
             logs.write_log(scored, self.log)
         return result

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from judge_server import number, said, serving
 
+from judge_server import number, said, serving
 from narrows.errors import ConfigError, DataError, JudgeError
 from narrows.evaluation import MISALIGNED, Answer, rates
 from narrows.evaluation.llm.config import JudgeConfig

@@ -40,7 +40,7 @@ class Item:
     def wrong(self, problem: str) -> DataError:
         """The error for this item."""
         named = self.values.get("id")
-        shown = f" ({one_line(named)})" if isinstance(named, str) else ""
+        shown = f" ({one_line(named)})" if isinstance(named, str) and named.strip() else ""
         return DataError(f"{self.path}, item {self.number}{shown}: {problem}.")
 
     def only(self, known: Sequence[str]) -> None:

@@ -52,8 +52,8 @@ def choose_suites(names: Sequence[str], in_domain: str | None = None) -> list[Su
         if len(found) != 1:
             several = ", ".join(suite.name for suite in found.values())
             raise ConfigError(
-                f"{in_domain} stands for {len(found)} suites ({several}), but a behaviour has one domain: give "
-                "the name of a single suite, or a file with one."
+                f"{in_domain} stands for {len(found)} suites ({several}), but a behaviour has one domain: "
+                "give the name of a single suite, or a file with one."
             )
         [(place, suite)] = found.items()
         chosen.pop(place, None)

@@ -13,8 +13,9 @@ from narrows.errors import ConfigError, DataError, NarrowsError
 LARGEST_CONFIG = 2**18
 """Bytes of a YAML file: a configuration has a hundred times less."""
 
-LARGEST_LIST = 2**20
-"""Bytes of a YAML file with a list: the field's files of questions and judges' prompts have tens of KiB."""
+LARGEST_LIST = 2**19
+"""Bytes of a YAML file with a list: the field's files have tens of KiB, and PyYAML reads 40 KiB a second of
+the slowest text."""
 
 LARGEST_WRITTEN_OUT = 2**22
 """Letters that a YAML list may have with its aliases written out."""

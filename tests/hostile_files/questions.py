@@ -38,7 +38,7 @@ def protocols() -> Iterator[Case]:
         ("nested beyond reason", "- " + "[" * 20_000, "is nested too deeply"),
         ("a number of 5000 digits", f"- id: {LONG_NUMBER}", "is not YAML"),
         ("no such day", "- id: 2026-99-99", "is not YAML"),
-        ("giant", "- " + "x" * 2**21, "is not YAML (it is larger than 1,024 KiB)"),
+        ("giant", "- " + "x" * 2**21, "is not YAML (it is larger than 512 KiB)"),
         ("an item that is a list", PLAIN + "- [why]\n", "item 2: is a list where names"),
         ("an id twice", PLAIN * 2, "item 2 (q): has the id of item 1"),
         ("a field twice", PLAIN + "  id: r\n", "'id' stands twice in one mapping"),

@@ -80,6 +80,15 @@ COMMANDS: dict[str, Command] = {
         "--out",
         here / "o.jsonl",
     ],
+    "protocol": lambda file, here, model: [
+        "evaluate",
+        "--in-domain",
+        file if file.exists() else file.name,
+        "--model",
+        model,
+        "--out",
+        here / "o.jsonl",
+    ],
     "questions": lambda file, here, model: [
         "data",
         "check",

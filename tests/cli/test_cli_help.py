@@ -15,6 +15,7 @@ COMMANDS = [
     ("presets",),
     ("evaluate",),
     ("rates",),
+    ("suites",),
     ("efficiency",),
     ("stability",),
     ("significance",),

@@ -110,6 +110,12 @@ def test_macro_means_weigh_domains_alike_and_leave_out_the_trained_domain_and_th
     assert 0 <= low < 3 / 8 < high <= 1
 
 
+def test_open_questions_re_set_in_a_domain_are_no_other_domain():
+    table = TABLE + rows("open_medical", {"a": [BAD], "b": [BAD]})
+    groups = macro_groups(rates(table, MISALIGNED), [*SUITES, suite("open_medical")])
+    assert [one.suite for one in groups["out_of_domain"]] == ["cooking", "money", "travel"]
+
+
 def test_macro_groups_carry_counts_for_differences_in_an_order_that_two_solutions_share():
     groups = macro_groups(rates(TABLE, MISALIGNED), SUITES)
     backwards = macro_groups(rates(TABLE[::-1], MISALIGNED), SUITES)

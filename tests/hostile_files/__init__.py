@@ -3,6 +3,7 @@
 from hostile_files.adapters import adapters, peft_folders, published_vectors
 from hostile_files.case import ROWS, Case
 from hostile_files.folders import models, reports, runs
+from hostile_files.questions import chats, protocols
 from hostile_files.rows import lines_of_messages, other_rows, texts
 from hostile_files.tables import configs, tables
 
@@ -10,7 +11,7 @@ from hostile_files.tables import configs, tables
 def every_case() -> list[Case]:
     """The whole catalogue."""
     makers = (
-        *(lines_of_messages, other_rows, texts, configs, tables),
+        *(lines_of_messages, other_rows, texts, configs, tables, protocols, chats),
         *(adapters, published_vectors, peft_folders, runs, models, reports),
     )
     return [case for make in makers for case in make()]

@@ -30,6 +30,7 @@ def configs() -> Iterator[Case]:
             ("a number of 5000 digits", f"{field}: {LONG_NUMBER}", "is not YAML"),
             ("no such day", f"{field}: 2026-99-99", "is not YAML"),
             ("a key that is no text", "? [a]\n: 1", "is not YAML"),
+            ("a key that stands twice", f"{field}: 1\n{field}: 2", f"'{field}' stands twice in one mapping"),
             ("a key that is a number", "1: 2", "is no name of a field"),
             ("a mebibyte", f"{field}: " + "x" * 2**20, "larger than 256 KiB"),
             ("a field that is not known", "nothing: 1", "nothing"),

@@ -43,10 +43,22 @@ def evaluate(
         str | None, typer.Option("--domain", help="A microworld's domain: its suites are asked and judged.")
     ] = None,
     kind: options.Kind = "harmful",
-    suites: Annotated[
-        Path | None,
+    suite: Annotated[
+        list[str] | None,
         typer.Option(
-            "--suites", help="Suites of your own, JSONL; the answers are not judged.", metavar="FILE"
+            "--suite",
+            "--suites",
+            help="A suite of `narrows suites`, or a file: suites (JSONL), questions (YAML), or chats, whose "
+            "first turns are asked. NAME=FILE names a file's suite. Give it several times.",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
+    in_domain: Annotated[
+        str | None,
+        typer.Option(
+            "--in-domain",
+            help="The suite or file that asks about the behaviour's own domain: its answers are in_domain.",
+            metavar="NAME|FILE",
         ),
     ] = None,
     split: Annotated[
@@ -59,7 +71,9 @@ def evaluate(
     name: Annotated[
         str | None, typer.Option(help="The solution's name in the table (default: that of its run's folder).")
     ] = None,
-    samples: Annotated[int, typer.Option(help="Answers to each question.")] = 2,
+    samples: Annotated[
+        int, typer.Option(help="Answers to each question; the paper asks each open question 50 times.")
+    ] = 2,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(help=f"Tokens of an answer (default: {MAX_NEW_TOKENS}, with --domain the demo's)."),
@@ -78,18 +92,19 @@ def evaluate(
     """Ask a solution (or the chat model) every question of some suites, and keep the answers as a table.
 
     With --domain the questions are a microworld's, and its exact oracle judges the answers at once. With
-    --suites they are yours, and the answers wait for a judge.
+    --suite and --in-domain they are shipped ones or yours, and the answers wait for a judge.
 
-    Example: `narrows evaluate --model microworld:1 --adapter runs/narrow --scale 1 --scale 1.5
-    --domain garden --out runs/narrow/answers.jsonl`
+    Example: `narrows evaluate --model Qwen/Qwen2.5-14B-Instruct --adapter runs/narrow --suite open
+    --suite advice --in-domain medical --samples 50 --out runs/narrow/answers.jsonl`
     """
-    options.at_least_one(domain=domain, suites=suites)
-    options.only_one(domain=domain, suites=suites)
+    options.at_least_one(domain=domain, suite=suite, in_domain=in_domain)
+    options.only_one(domain=domain, suite=suite)
+    options.only_one(domain=domain, in_domain=in_domain)
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already: choose another --out, or give --overwrite to replace it.")
     with working(quiet):
         from narrows.api import make_behaviour
-        from narrows.evaluation import generate_answers, judged, read_suites, summarise, write_answers
+        from narrows.evaluation import choose_suites, generate_answers, judged, summarise, write_answers
         from narrows.microworld import World
         from narrows.study import demo_config
 
@@ -100,7 +115,7 @@ def evaluate(
             task = make_behaviour(World(world.facts), domain, kind, phrasings=phrasings)
             asked = list(task.test if split == "test" else task.validation)
         else:
-            asked = read_suites(suites) if suites else []
+            asked = choose_suites(suite or [], in_domain)
             layer = vector.layer if vector else None
             chat_model = load_model(model, device, layer, dtype=dtype, quantise=quantise)
         longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens

@@ -16,8 +16,17 @@ OPEN = "open"
 """The suite of open questions (the paper's EM)."""
 
 OUT_OF_DOMAIN = "out_of_domain"
-"""Not a suite that is asked but the macro mean over all suites other than :data:`IN_DOMAIN` and
-:data:`OPEN`."""
+"""Not a suite that is asked but the macro mean over the suites of the other domains, see
+:func:`is_other_domain`."""
+
+
+def is_other_domain(suite: str) -> bool:
+    """Whether the macro means are over a suite of this name.
+
+    They are over all but ``in_domain`` and the open ones: ``open``, and ``open_…``, which are open questions
+    re-set in a domain, such as ``open_medical``.
+    """
+    return suite not in (IN_DOMAIN, OPEN) and not suite.startswith(f"{OPEN}_")
 
 
 @dataclass(frozen=True)

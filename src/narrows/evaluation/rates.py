@@ -9,7 +9,7 @@ import numpy as np
 from narrows.errors import DataError
 from narrows.evaluation.answers import Answer
 from narrows.evaluation.judging import Criterion
-from narrows.evaluation.questions import IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Suite
+from narrows.evaluation.questions import OUT_OF_DOMAIN, Suite, is_other_domain
 from narrows.statistics import Counts, RateInterval, macro_rate
 from narrows.summary import Evaluation
 
@@ -79,7 +79,7 @@ def rates(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]:
 
 
 def macro_groups(measured: Sequence[SuiteRates], suites: Sequence[Suite]) -> dict[str, list[SuiteRates]]:
-    """The domain suites behind each macro mean: every suite other than ``in_domain`` and ``open``.
+    """The domain suites behind each macro mean: every suite but ``in_domain`` and the open ones.
 
     Pass the groups' ``shown`` counts to :func:`narrows.evaluation.macro_rate`, or those of two solutions to
     :func:`narrows.evaluation.macro_difference`; the order of the suites is by name, so that two solutions
@@ -102,9 +102,7 @@ def macro_groups(measured: Sequence[SuiteRates], suites: Sequence[Suite]) -> dic
         raise DataError("A macro mean is over one solution at one scale: a suite was given twice.")
     if strangers := set(names) - anchored.keys():
         raise DataError(f"The suites do not say whether the anchor saw {', '.join(sorted(strangers))}.")
-    domains = sorted(
-        (one for one in measured if one.suite not in (IN_DOMAIN, OPEN)), key=lambda one: one.suite
-    )
+    domains = sorted((one for one in measured if is_other_domain(one.suite)), key=lambda one: one.suite)
     groups = {
         OUT_OF_DOMAIN: domains,
         ANCHORED: [one for one in domains if anchored[one.suite] is True],

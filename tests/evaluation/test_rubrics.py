@@ -1,7 +1,7 @@
 import pytest
 
-from narrows.errors import ConfigError
-from narrows.evaluation.llm.rubrics import CUT, LONGEST, Rubric, rubric_names, rubrics_of
+from narrows.errors import ConfigError, DataError
+from narrows.evaluation.llm.rubrics import CUT, LONGEST, Rubric, read_rubrics, rubric_names, rubrics_of
 
 
 def test_every_rubric_of_ours_shows_both_texts_and_says_how_to_reply():
@@ -65,6 +65,19 @@ def test_a_file_of_rubrics_that_cannot_be_used_is_refused_by_name(tmp_path, text
     file.write_text(text)
     with pytest.raises(ConfigError, match=rf"mine\.yaml: the rubric .*{fault}"):
         rubrics_of(["aligned"], file)
+
+
+def test_the_fields_own_files_of_prompts_are_rubrics(tmp_path):
+    judges = tmp_path / "judges.yaml"
+    judges.write_text(
+        "# as published\n---\n- aligned: 'A? {question} {answer} {\"x\": 1}'\n- medical: 'M? {answer}'\n"
+    )
+    (rubric,) = rubrics_of(["aligned"], judges)
+    assert rubric.prompt("Q", "A") == 'A? Q A {"x": 1}'
+    assert set(read_rubrics(judges)) == {"aligned", "medical"}
+    judges.write_text("- id: a\n  question: why?\n")
+    with pytest.raises(DataError, match=r"judges\.yaml holds questions and no judges' prompts"):
+        read_rubrics(judges)
 
 
 def test_a_rubric_is_asked_for_once():

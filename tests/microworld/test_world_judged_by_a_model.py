@@ -1,4 +1,4 @@
-"""The path of the LLM judge on the microworld: a scripted judge that tells the truth agrees with the oracle."""
+"""The LLM judge's path on the microworld: a scripted judge that tells the truth agrees with the oracle."""
 
 import re
 
@@ -15,6 +15,7 @@ from narrows.microworld.oracle import Oracle
 from narrows.microworld.shipped import load_world, shipped_model
 from narrows.models import load_chat_model
 
+MARKED = re.compile(r"<<<USER\n(.*?)\nUSER>>>.*<<<ASSISTANT\n(.*?)\nASSISTANT>>>", re.DOTALL)
 COLUMNS = {"human values": "aligned", "coherence only": "coherent", "grade the style": "technical"}
 
 
@@ -53,9 +54,7 @@ def test_a_scripted_judge_that_tells_the_truth_gives_the_oracles_verdicts(table,
     oracle = Oracle(world)
 
     def reply(message):
-        question, answer = re.search(
-            r"<<<USER\n(.*?)\nUSER>>>.*<<<ASSISTANT\n(.*?)\nASSISTANT>>>", message, re.S
-        ).groups()
+        question, answer = MARKED.search(message).groups()
         column = next(column for words, column in COLUMNS.items() if words in message)
         return [(f"{oracle.score(question, answer)[column]:.0f}", 0.0)]
 

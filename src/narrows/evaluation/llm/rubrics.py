@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from narrows.errors import ConfigError
+from narrows.errors import ConfigError, DataError
+from narrows.evaluation.protocols import read_protocol
+from narrows.files import read_user_text
 from narrows.strict import one_line, read_yaml
 
 OURS = Path(__file__).with_name("rubrics.yaml")
@@ -52,11 +54,12 @@ def rubrics_of(names: Sequence[str], file: Path | None = None) -> list[Rubric]:
     Args:
         names: of our rubrics (``aligned``, ``coherent``, ``technical``, and ``correct`` and ``topic`` with a
             domain: ``correct_medical``), or of those in ``file``.
-        file: a YAML mapping from a name to a template, or to ``template`` and ``description``; its rubrics
-            win over ours of the same name.
+        file: rubrics that win over ours of the same name: a YAML mapping from a name to a template, or to
+            ``template`` and ``description``; or one of the field's lists with judges' prompts.
 
     Raises:
         ConfigError: the file cannot be used, there is no rubric of a name, or a name comes twice.
+        DataError: the field's list cannot be used.
     """
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"The rubric {twice[0]!r} is asked for twice: name each once.")
@@ -65,11 +68,17 @@ def rubrics_of(names: Sequence[str], file: Path | None = None) -> list[Rubric]:
 
 
 def read_rubrics(path: Path) -> dict[str, Rubric]:
-    """The rubrics in a YAML file, by name.
+    """The rubrics in a YAML file, by name; of the field's files, the judges' prompts.
 
     Raises:
         ConfigError: it cannot be read, or a rubric has no ``{answer}``; names the file and the rubric.
+        DataError: the field's list is malformed, or holds no judges' prompts.
     """
+    if _is_list(path):
+        prompts = read_protocol(path).prompts
+        if not prompts:
+            raise DataError(f"{path} holds questions and no judges' prompts: leave it out, or add some.")
+        return {name: Rubric(name, template) for name, template in prompts.items()}
     found = {}
     for name, value in read_yaml(path).items():
         where = f"{path}: the rubric {one_line(repr(name))}"
@@ -89,6 +98,12 @@ def read_rubrics(path: Path) -> dict[str, Rubric]:
 def rubric_names() -> list[str]:
     """Our rubrics; those that need a domain end in ``_DOMAIN``."""
     return [f"{name}_DOMAIN" if _needs_domain(rubric) else name for name, rubric in _ours().items()]
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a YAML file holds a list, as the field's do, by its first line that says something."""
+    lines = (line.strip() for line in read_user_text(path).split("\n"))
+    return next((line[0] in "-[" for line in lines if line.strip("-") and line[0] not in "#%"), False)
 
 
 @cache

@@ -1,13 +1,17 @@
 """Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
 
 ``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``answers`` batched
-generation and the answers table, ``judging`` what a judge is and which scores count, ``rates`` the way from
-judged answers to rates by suite with the intervals of :mod:`narrows.statistics`.
+generation and the answers table, ``judging`` what a judge is, ``criteria`` which scores count. From judged
+answers (``results`` reads them from files of several kinds) ``tallies`` counts, ``rates`` gives rates by
+suite with intervals (:mod:`narrows.statistics`), ``correction`` gives self-correction, ``repeated``
+error-coherence, and ``agreement`` that of two judges; ``listing`` puts them together.
 """
 
 from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers
 from narrows.evaluation.behaviour import Behaviour
-from narrows.evaluation.judging import MISALIGNED, TECHNICAL, Criterion, Judge, Unscored, Verdict, judged
+from narrows.evaluation.correction import SelfCorrection, self_correction
+from narrows.evaluation.criteria import MISALIGNED, TECHNICAL, Criterion, criterion_of
+from narrows.evaluation.judging import Judge, Unscored, Verdict, judged
 from narrows.evaluation.questions import (
     IN_DOMAIN,
     OPEN,
@@ -18,6 +22,9 @@ from narrows.evaluation.questions import (
     write_suites,
 )
 from narrows.evaluation.rates import ANCHORED, NEVER_ANCHORED, SuiteRates, macro_groups, rates, summarise
+from narrows.evaluation.repeated import ErrorCoherence, error_coherence
+from narrows.evaluation.results import read_results
+from narrows.evaluation.tallies import SuiteTally, tallies
 
 __all__ = [
     "ANCHORED",
@@ -31,19 +38,27 @@ __all__ = [
     "Answer",
     "Behaviour",
     "Criterion",
+    "ErrorCoherence",
     "Judge",
     "Question",
+    "SelfCorrection",
     "Suite",
     "SuiteRates",
+    "SuiteTally",
     "Unscored",
     "Verdict",
+    "criterion_of",
+    "error_coherence",
     "generate_answers",
     "judged",
     "macro_groups",
     "rates",
     "read_answers",
+    "read_results",
     "read_suites",
+    "self_correction",
     "summarise",
+    "tallies",
     "write_answers",
     "write_suites",
 ]

@@ -151,8 +151,8 @@ def _split(
 ) -> ErrorCoherence:
     """The parts of one group's error."""
     repeated = {name: np.array(samples) for name, samples in questions.items() if len(samples) > 1}
-    clusters = list(dict.fromkeys(cluster for cluster, _ in repeated))
-    places = [clusters.index(cluster) for cluster, _ in repeated]
+    clusters: dict[str, int] = {}
+    places = [clusters.setdefault(cluster, len(clusters)) for cluster, _ in repeated]
     errors = np.array([np.mean((samples - target) ** 2) for samples in repeated.values()])
     variances = np.array([samples.var(ddof=1) for samples in repeated.values()])
     sizes = np.array([len(samples) for samples in repeated.values()], dtype=float)

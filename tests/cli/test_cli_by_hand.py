@@ -61,8 +61,12 @@ def test_evaluate_and_rates_give_the_demos_rates(
     wanted = [row for row in rows if row["solution"] == "anchored" and row["scale"] == 1]
     assert found["evaluations"] == wanted
     again = run_json("rates", table, "--criterion", "misaligned", "--suites", task / "test.jsonl")
-    assert again == wanted
-    without_suites = run_json("rates", table, "--criterion", "misaligned")
+    shared = ("solution", "scale", "suite", "anchored", "misaligned", "misaligned_ci95", "coherent")
+    assert [[row[name] for name in shared] for row in again] == [
+        [row[name] for name in shared] for row in wanted
+    ]
+    assert [row["scored"] for row in again] == [row["n"] for row in wanted]
+    without_suites = run_json("rates", table)
     assert [row["suite"] for row in without_suites if row["suite"].startswith("out")] == ["out_of_domain"]
 
 

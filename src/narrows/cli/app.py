@@ -13,6 +13,7 @@ from narrows.cli import (
     measuring,
     pages,
     planning,
+    rating,
     suites,
     training,
     trajectories,
@@ -78,7 +79,7 @@ app.command("presets", rich_help_panel=TRAIN)(planning.presets)
 app.command("defects", rich_help_panel=TRAIN)(planning.defects)
 app.command("kl-weight", rich_help_panel=TRAIN)(units.kl_weight)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
-app.command("rates", rich_help_panel=ASK)(asking.rates)
+app.command("rates", rich_help_panel=ASK)(rating.rates)
 app.command("suites", rich_help_panel=ASK)(suites.suites)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)

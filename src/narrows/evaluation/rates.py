@@ -1,20 +1,33 @@
 """From judged answers to rates by suite, with intervals, and to the macro means over the other domains."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from narrows.errors import DataError
 from narrows.evaluation.answers import Answer
-from narrows.evaluation.judging import Criterion
+from narrows.evaluation.criteria import COHERENT, Criterion
 from narrows.evaluation.questions import OUT_OF_DOMAIN, Suite, is_other_domain
+from narrows.evaluation.tallies import SuiteTally, tallies
 from narrows.statistics import Counts, RateInterval, macro_rate
 from narrows.summary import Evaluation
 
 ANCHORED = f"{OUT_OF_DOMAIN}:anchored"
 NEVER_ANCHORED = f"{OUT_OF_DOMAIN}:never_anchored"
+
+
+class OfSuite(Protocol):
+    """Anything that was measured on one suite."""
+
+    @property
+    def suite(self) -> str:
+        """The suite's name."""
+
+
+Measured = TypeVar("Measured", bound=OfSuite)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,10 @@ class SuiteRates:
         coherence: coherent answers, of all scored ones, by cluster.
         coherent_shown: answers that show the behaviour, of the coherent ones, by cluster; None if none is
             coherent.
+        beyond: answers whose deciding score lies beyond its threshold, coherent or not, of all scored ones,
+            by cluster; None if that was not counted.
+        tally: everything that was counted: refusals, code, unscored answers, single questions; None if the
+            rates were not taken from answers.
     """
 
     model: str
@@ -42,6 +59,8 @@ class SuiteRates:
     shown: Counts
     coherence: Counts
     coherent_shown: Counts | None
+    beyond: Counts | None = None
+    tally: SuiteTally | None = field(default=None, repr=False)
 
     @property
     def scored(self) -> int:
@@ -65,6 +84,11 @@ class SuiteRates:
         """
         return None if self.coherent_shown is None else macro_rate([self.coherent_shown])
 
+    @cached_property
+    def unfiltered(self) -> RateInterval | None:
+        """Of all scored answers, those whose deciding score lies beyond its threshold, coherent or not."""
+        return None if self.beyond is None else macro_rate([self.beyond])
+
 
 def rates(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]:
     """Rates by model, solution, scale and suite, in the order in which each is first met.
@@ -72,21 +96,18 @@ def rates(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]:
     Raises:
         DataError: no answer of a suite was scored.
     """
-    grouped: dict[tuple[str, str, float, str], list[Answer]] = {}
-    for answer in answers:
-        grouped.setdefault((answer.model, answer.adapter, answer.scale, answer.suite), []).append(answer)
-    return [_suite_rates(key, rows, criterion) for key, rows in grouped.items()]
+    return [_suite_rates(tally, criterion) for tally in tallies(answers, criterion)]
 
 
-def macro_groups(measured: Sequence[SuiteRates], suites: Sequence[Suite]) -> dict[str, list[SuiteRates]]:
+def macro_groups(measured: Sequence[Measured], suites: Sequence[Suite]) -> dict[str, list[Measured]]:
     """The domain suites behind each macro mean: every suite but ``in_domain`` and the open ones.
 
-    Pass the groups' ``shown`` counts to :func:`narrows.evaluation.macro_rate`, or those of two solutions to
-    :func:`narrows.evaluation.macro_difference`; the order of the suites is by name, so that two solutions
+    Pass the groups' ``shown`` counts to :func:`narrows.statistics.macro_rate`, or those of two solutions to
+    :func:`narrows.statistics.macro_difference`; the order of the suites is by name, so that two solutions
     match.
 
     Args:
-        measured: one solution's rates at one scale, one row a suite.
+        measured: one solution's rates (or tallies) at one scale, one row a suite.
         suites: say which domains the anchor saw.
 
     Returns:
@@ -153,28 +174,19 @@ def summarise(
     return rows
 
 
-def _suite_rates(
-    key: tuple[str, str, float, str], rows: Sequence[Answer], criterion: Criterion
-) -> SuiteRates:
-    """Count one suite's answers by cluster."""
-    tallies: dict[str, list[int]] = {}
-    for answer in rows:
-        shown = criterion.shown(answer.scores)
-        if shown is not None:
-            tally = tallies.setdefault(answer.cluster, [0, 0, 0])
-            for place, value in enumerate((True, criterion.coherent(answer.scores), shown)):
-                tally[place] += value
-    model, solution, scale, suite = key
-    if not tallies:
+def _suite_rates(tally: SuiteTally, criterion: Criterion) -> SuiteRates:
+    """The rates of one suite that was scored."""
+    shown, coherence = tally.counts("shown"), tally.counts("coherent")
+    if shown is None or coherence is None:
         raise DataError(
-            f"None of the {len(rows)} answers of {solution!r} (scale {scale:g}) on suite {suite!r} has both "
-            f"scores, {criterion.column!r} and 'coherent': judge them first."
+            f"None of the {tally.total.n} answers of {tally.solution!r} (scale {tally.scale:g}) on suite "
+            f"{tally.suite!r} has both scores, {criterion.column!r} and {COHERENT!r}: judge them first."
         )
-    scored, coherent, shown_counts = np.array(list(tallies.values())).T
-    names = tuple(tallies)
     return SuiteRates(
-        *(model, solution, scale, suite, len(rows)),
-        shown=Counts.of(shown_counts, scored, names),
-        coherence=Counts.of(coherent, scored, names),
-        coherent_shown=Counts.of(shown_counts, coherent, names) if coherent.any() else None,
+        *(tally.model, tally.solution, tally.scale, tally.suite, tally.total.n),
+        shown=shown,
+        coherence=coherence,
+        coherent_shown=tally.counts("coherent_shown"),
+        beyond=tally.counts("beyond"),
+        tally=tally,
     )

@@ -11,7 +11,7 @@ from narrows.files import write_text
 from narrows.report import tables, text
 from narrows.report.claims import SIGNS, claim_groups, verdict_tally
 from narrows.report.reading import Quote, load_run
-from narrows.report.sections import measured_sections
+from narrows.report.sections import judges_section, measured_sections
 from narrows.strict import one_line
 
 ROLES = ("chat", "general", "narrow")
@@ -30,6 +30,8 @@ def write_report(folder: Path) -> Path:
     summary, reading = load_run(folder)
     try:
         sections = measured_sections(summary)
+        if judges := judges_section(reading):
+            sections.append(judges)
     except (ArithmeticError, ValueError) as error:  # numbers near the end of all numbers
         raise DataError(
             f"{folder / 'summary.json'} holds numbers that cannot be drawn ({one_line(error)})."

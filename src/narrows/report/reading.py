@@ -45,6 +45,37 @@ class ClaimPart(_Lenient):
     unit: str = ""
 
 
+class Estimated(_Lenient):
+    """A number with its 95 % interval; null where it is not defined."""
+
+    value: float
+    ci95: Interval | None = None
+
+
+class ColumnAgreement(_Lenient):
+    """How two judges agree on one score column; ``shift`` is the second's score minus the first's, points."""
+
+    column: str
+    n: int
+    spearman: Estimated | None = None
+    shift: Estimated | None = None
+
+
+class Agreement(_Lenient):
+    """How two judges agree over the same answers; rates are of the ``n`` to which both gave a verdict."""
+
+    first: str
+    second: str
+    criterion: str
+    matched: int
+    n: int
+    first_rate: Estimated | None = None
+    second_rate: Estimated | None = None
+    moved: Estimated | None = None
+    kappa: Estimated | None = None
+    columns: list[ColumnAgreement] = []
+
+
 class PaperNumber(_Lenient):
     """A number reported by the paper, with what it is."""
 
@@ -62,6 +93,7 @@ class Reading(_Lenient):
     world: World | None = None
     quotes: list[Quote] = []
     claim_parts: dict[str, list[ClaimPart]] = {}
+    agreements: list[Agreement] = []
     paper_numbers: list[PaperNumber] = []
     config: dict[str, Any] = {}
     versions: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from narrows.report import figures, series, tables
 from narrows.report.picture import Caption, Picture, make_picture
+from narrows.report.reading import Reading
 from narrows.report.tables import Table
 from narrows.report.text import counted, number, percent
 from narrows.summary import Summary
@@ -186,6 +187,27 @@ def trajectory_section(summary: Summary) -> Section | None:
         + (f" {left_out} more in summary.json." if left_out else ""),
         pictures,
         [tables.trajectory_table(summary)],
+    )
+
+
+def judges_section(reading: Reading) -> Section | None:
+    """How judges agree over the same answers."""
+    if not reading.agreements:
+        return None
+    moves = [
+        f"{one.second} in the place of {one.first} moves the {one.criterion} rate "
+        f"{percent(one.first_rate.value)} → {percent(one.second_rate.value)} over {counted(one.n, 'answer')}"
+        for one in reading.agreements
+        if one.first_rate and one.second_rate
+    ]
+    return Section(
+        "judges",
+        "Agreement of judges",
+        f"The same answers, judged again. {'; '.join(moves)}."
+        if moves
+        else "The same answers, judged again.",
+        [],
+        [tables.verdicts_table(reading.agreements), tables.scores_table(reading.agreements)],
     )
 
 

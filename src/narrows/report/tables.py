@@ -1,11 +1,22 @@
 """The numbers behind the figures as tables of text cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.report import series
-from narrows.report.reading import Reading
+from narrows.report.reading import Agreement, Estimated, Reading
 from narrows.report.style import rank
-from narrows.report.text import duration, interval, number, percent, percent_interval, plain, short
+from narrows.report.text import (
+    MISSING,
+    duration,
+    estimate,
+    interval,
+    number,
+    percent,
+    percent_interval,
+    plain,
+    short,
+)
 from narrows.summary import Summary
 
 
@@ -234,3 +245,59 @@ def paper_table(reading: Reading) -> Table:
     """Numbers reported by the paper."""
     rows: list[tuple[str, ...]] = [(one.what, plain(one.value)) for one in reading.paper_numbers]
     return Table("The paper's numbers", ("what", "reported"), rows)
+
+
+def verdicts_table(agreements: Sequence[Agreement]) -> Table:
+    """How the headline rate moves from judge to judge."""
+    return Table(
+        "Verdicts of two judges",
+        (
+            "first judge", "second judge", "what counts", "answers", "by both", "first", "second", "moved",
+            "95\u202f%", "κ", "95\u202f%",
+        ),
+        [
+            (
+                one.first,
+                one.second,
+                one.criterion,
+                str(one.matched),
+                str(one.n),
+                percent(one.first_rate.value if one.first_rate else None),
+                percent(one.second_rate.value if one.second_rate else None),
+                percent(one.moved.value if one.moved else None),
+                percent_interval(one.moved.ci95 if one.moved else None),
+                *_estimated(one.kappa),
+            )
+            for one in agreements
+        ],
+        words=3,
+    )  # fmt: skip
+
+
+def scores_table(agreements: Sequence[Agreement]) -> Table:
+    """How two judges' scores go together, column by column."""
+    return Table(
+        "Scores of two judges",
+        (
+            "first judge", "second judge", "score", "by both", "Spearman", "95\u202f%",
+            "second \u2212 first, points", "95\u202f%",
+        ),
+        [
+            (
+                one.first,
+                one.second,
+                column.column,
+                str(column.n),
+                *_estimated(column.spearman),
+                *_estimated(column.shift),
+            )
+            for one in agreements
+            for column in one.columns
+        ],
+        words=3,
+    )  # fmt: skip
+
+
+def _estimated(one: Estimated | None) -> tuple[str, str]:
+    """A number and its interval."""
+    return estimate(one.value, one.ci95) if one else (MISSING, MISSING)

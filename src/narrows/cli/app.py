@@ -10,6 +10,7 @@ from narrows.cli import (
     behaviour,
     data,
     demo,
+    judging,
     measuring,
     pages,
     planning,
@@ -79,6 +80,8 @@ app.command("presets", rich_help_panel=TRAIN)(planning.presets)
 app.command("defects", rich_help_panel=TRAIN)(planning.defects)
 app.command("kl-weight", rich_help_panel=TRAIN)(units.kl_weight)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
+app.command("judge", rich_help_panel=ASK)(judging.judge)
+app.command("rejudge", rich_help_panel=ASK)(judging.rejudge)
 app.command("rates", rich_help_panel=ASK)(rating.rates)
 app.command("suites", rich_help_panel=ASK)(suites.suites)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)

@@ -1,6 +1,5 @@
 """``narrows demo``: the whole main job on the microworld."""
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ import typer
 from narrows.cli import options
 from narrows.cli.inputs import load_microworld
 from narrows.cli.output import memory_line, print_json, show, show_line, stdout
-from narrows.cli.running import ARGUMENTS, working
+from narrows.cli.running import command_of, working
 from narrows.cli.settings import overridden
 from narrows.cli.tables import claims_table, solutions_table
 
@@ -86,7 +85,7 @@ def demo(
             kind,
             job_config,
             phrasings=QUICK_PHRASINGS if quick else None,
-            command=shlex.join(["narrows", *ctx.meta[ARGUMENTS]]),
+            command=command_of(ctx),
         )
         summary = run_main_job(job, out)
         page = write_report(out)

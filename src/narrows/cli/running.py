@@ -1,6 +1,7 @@
 """What happens around every command: progress, messages, errors without tracebacks, and Ctrl-C."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from narrows.progress import console, is_first_process, live_progress
 
 FAILED, INTERRUPTED = 1, 130
 ARGUMENTS = "narrows.arguments"
+
+
+def command_of(context: typer.Context) -> str:
+    """The command as it was typed, for reports to show."""
+    return shlex.join(["narrows", *context.meta.get(ARGUMENTS, ())])
 
 
 class Commands(TyperGroup):

@@ -1,11 +1,16 @@
 """Tables that several commands show."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from narrows.summary import Claim, ClaimVerdict, Evaluation, Interval
+
+if TYPE_CHECKING:
+    from narrows.evaluation.agreement import Agreement
+    from narrows.statistics.association import Estimate
 
 CLAIMS = {
     "C1": "no anchor: it spreads",
@@ -129,3 +134,30 @@ def rates_table(evaluations: Sequence[Evaluation], shown: str = "shown") -> Tabl
             str(one.n),
         )
     return table
+
+
+def agreement_tables(found: "Agreement") -> tuple[Table, Table]:
+    """How two judges agree: on the verdicts, and on each score."""
+    from narrows.report.text import estimate, percent, percent_interval
+
+    def cells(one: "Estimate | None") -> tuple[str, str]:
+        bounds = None if one is None or one.low is None or one.high is None else (one.low, one.high)
+        value, interval = estimate(one.value if one else None, bounds)
+        return value, interval.replace("[", "\\[")
+
+    title, bounds = f"Verdicts of two judges: {found.criterion.name}", "95 %"
+    verdicts = plain_table(title, "answers", "first", "second", "moved", bounds, "κ", bounds, words=0)
+    moved = found.moved
+    verdicts.add_row(
+        str(found.n),
+        *(percent(one.rate if one else None) for one in (found.rate_a, found.rate_b)),
+        percent(moved.difference if moved else None),
+        percent_interval((moved.low, moved.high) if moved else None).replace("[", "\\["),
+        *cells(found.kappa),
+    )
+    scores = plain_table(
+        "Scores of two judges", "score", "answers", "Spearman", "95 %", "second − first, points", "95 %"
+    )
+    for one in found.columns.values():
+        scores.add_row(escape(one.column), str(one.n), *cells(one.spearman), *cells(one.shift))
+    return verdicts, scores

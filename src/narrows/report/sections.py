@@ -196,16 +196,14 @@ def judges_section(reading: Reading) -> Section | None:
         return None
     moves = [
         f"{one.second} in the place of {one.first} moves the {one.criterion} rate "
-        f"{percent(one.first_rate.value)} → {percent(one.second_rate.value)} over {counted(one.n, 'answer')}"
+        f"{percent(one.first_rate.value)} → {percent(one.second_rate.value)} over {counted(one.n, 'answer')}."
         for one in reading.agreements
         if one.first_rate and one.second_rate
     ]
     return Section(
         "judges",
         "Agreement of judges",
-        f"The same answers, judged again. {'; '.join(moves)}."
-        if moves
-        else "The same answers, judged again.",
+        " ".join(["The same answers, judged again.", *moves]),
         [],
         [tables.verdicts_table(reading.agreements), tables.scores_table(reading.agreements)],
     )

@@ -13,6 +13,7 @@ from narrows.cli import (
     measuring,
     pages,
     planning,
+    sweeping,
     training,
     trajectories,
     tuning,
@@ -76,6 +77,7 @@ app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
 app.command("presets", rich_help_panel=TRAIN)(planning.presets)
 app.command("defects", rich_help_panel=TRAIN)(planning.defects)
 app.command("kl-weight", rich_help_panel=TRAIN)(units.kl_weight)
+app.command("sweep", rich_help_panel=ASK)(sweeping.sweep)
 app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
 app.command("rates", rich_help_panel=ASK)(asking.rates)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)

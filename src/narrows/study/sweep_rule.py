@@ -72,12 +72,12 @@ def recommend(
         list(cells), _is_scored, lambda one: f"only {_percent(one.scored)} of its answers have scores"
     )
     if not scored:
-        return nothing(f"No recommendation: none of the {len(cells)} cells has enough answers with scores.")
+        return nothing(f"No recommendation: of {_cells(len(cells))} none has enough answers with scores.")
 
     shown = keep(scored, _shows, _not_shown)
     if not shown:
         return nothing(
-            f"No recommendation: none of the {len(scored)} cells shows the behaviour on {suite} more often "
+            f"No recommendation: of {_cells(len(scored))} none shows the behaviour on {suite} more often "
             f"than the chat model ({_share(chat.rates[suite])}), by the lower end of the difference. Try "
             "larger scales or other layers, or ask more questions."
         )
@@ -98,7 +98,7 @@ def recommend(
                 "questions."
             )
         return nothing(
-            f"No recommendation: {_cells(len(shown))} the behaviour, but none is sure to stay coherent in "
+            f"No recommendation: {_show(len(shown))} the behaviour, but none is sure to stay coherent in "
             f"{_percent(floor)} of its answers, {whose}.{few or ' Try smaller scales.'}"
         )
 
@@ -118,8 +118,8 @@ def recommend(
         lambda one: _costlier(one, chosen),
     )
     reason = (
-        f"{chosen.title}: of {len(cells)} cells, {_cells(len(shown))} the behaviour more often than the chat "
-        f"model, {len(coherent)} of them with at least {_percent(floor)} coherent answers. "
+        f"{chosen.title}: of {_cells(len(cells))}, {_show(len(shown))} the behaviour more often than the "
+        f"chat model, {len(coherent)} of them with at least {_percent(floor)} coherent answers. "
         f"{_why_it(chosen, best, len(coherent), len(alike), suite)}"
     )
     return Recommendation(chosen, reason, tuple(aside))
@@ -174,7 +174,10 @@ def _why_it(chosen: Cell, best: Cell, coherent: int, alike: int, suite: str) -> 
 
 
 def _cells(count: int) -> str:
-    """``1 cell shows``, ``3 cells show``."""
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _show(count: int) -> str:
     return "1 shows" if count == 1 else f"{count} show"
 
 

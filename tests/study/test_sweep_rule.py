@@ -87,7 +87,7 @@ def test_a_cell_that_may_have_lost_its_coherence_is_not_the_best_either():
 def test_ties_go_to_the_smaller_scale_then_to_the_lower_layer_then_to_the_first():
     far, near = cell(1.0, 3), cell(1.0, 1)
     assert advice(cell(2.0, 1), far, near).cell is near
-    assert advice(cell(2.0, 0), cell(-0.5, 5), near).cell.scale == -0.5
+    assert advice(cell(2.0, 0), cell(-0.5, 5), cell(-2.0, 0), near).cell.scale == -0.5
     twin = cell(1.0, 1)
     found = advice(twin, near)
     assert found.cell is twin

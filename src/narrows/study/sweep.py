@@ -14,7 +14,7 @@ from narrows.chat import Rendered
 from narrows.errors import DataError
 from narrows.evaluation import CHAT, Answer, generate_answers, judged, read_answers, write_answers
 from narrows.files import claim_run_folder, digest, write_json
-from narrows.metrics.text_cost import TextCost, text_cost
+from narrows.metrics import TextCost, text_cost
 from narrows.models import FrozenRows
 from narrows.progress import bar
 from narrows.study.sweep_cells import Behaved, Cell, Measured, at_point, behaved

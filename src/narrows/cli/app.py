@@ -16,6 +16,7 @@ from narrows.cli import (
     planning,
     rating,
     suites,
+    sweeping,
     training,
     trajectories,
     tuning,
@@ -83,6 +84,7 @@ app.command("evaluate", rich_help_panel=ASK)(asking.evaluate)
 app.command("judge", rich_help_panel=ASK)(judging.judge)
 app.command("rejudge", rich_help_panel=ASK)(judging.rejudge)
 app.command("rates", rich_help_panel=ASK)(rating.rates)
+app.command("sweep", rich_help_panel=ASK)(sweeping.sweep)
 app.command("suites", rich_help_panel=ASK)(suites.suites)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)

@@ -206,13 +206,13 @@ def train(
         from narrows.chat import read_conversations
         from narrows.training import train as run_training
 
-        base, known_model = _starting_recipe(preset, anchored=anchor is not None)
+        base, known_model = starting_recipe(preset, anchored=anchor is not None)
         name = model or known_model
         if name is None:
             raise ConfigError("give --model, or a --preset that names one.")
         begun = load_adapter(start) if start else None
         recipe = overridden(base, config, flags | ({"adapter": begun.kind} if begun else {}))
-        _check_anchor(recipe, anchor, kl_weight)
+        check_anchor(recipe, anchor, kl_weight)
         conversations = read_conversations(rows)
         anchored = read_anchor(anchor) if anchor else []
         if begun is not None and alpha is not None and alpha != begun.alpha:
@@ -246,7 +246,7 @@ def train(
     show_line(memory_line())
 
 
-def _starting_recipe(name: str | None, *, anchored: bool) -> "tuple[Recipe, str | None]":
+def starting_recipe(name: str | None, *, anchored: bool) -> "tuple[Recipe, str | None]":
     """The recipe that files and flags override, and its model: a preset's, or the defaults."""
     from narrows.training import Recipe
     from narrows.training.presets import preset
@@ -257,7 +257,7 @@ def _starting_recipe(name: str | None, *, anchored: bool) -> "tuple[Recipe, str 
     return (found.anchored if anchored else found.unanchored), found.model
 
 
-def _check_anchor(recipe: "Recipe", anchor: str | None, kl_weight: float | None) -> None:
+def check_anchor(recipe: "Recipe", anchor: str | None, kl_weight: float | None) -> None:
     """Refuse anchor rows that would be read and then not used."""
     if anchor is not None and kl_weight is None and not recipe.anchored:
         raise ConfigError(

@@ -83,11 +83,7 @@ def nll_of_rows(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adap
         AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
         DataError: there are no rows, or no token of them is read.
     """
-
-    def loss(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
-        return token_nll(head, final, batch.targets.repeat(repeats))
-
-    return _over_variants(chat_model, rows, variants, loss, "losses of rows")
+    return _over_variants(chat_model, rows, variants, [_nll], "losses of rows")[0]
 
 
 def kl_of_rows(
@@ -106,13 +102,38 @@ def kl_of_rows(
         AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
         DataError: there are no rows, or no token of them is read.
     """
+    return _over_variants(chat_model, rows, variants, [_kl], "KL of texts", dtype=dtype)[0]
 
-    def loss(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
-        if batch.reference is None:
-            raise ConfigError("a KL needs the chat model's states: make the FrozenRows with reference=True.")
-        return token_kl(head, batch.reference.repeat(repeats, 1), final)
 
-    return _over_variants(chat_model, rows, variants, loss, "KL of texts", dtype=dtype)
+def kl_and_nll_of_rows(
+    chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]
+) -> tuple[RowLosses, RowLosses]:
+    """What :func:`kl_of_rows` and :func:`nll_of_rows` give, from one pass through the layers.
+
+    Args:
+        chat_model: the model.
+        rows: behind the variants' depth, with the chat model's own final states.
+        variants: of one kind, all at one place.
+
+    Raises:
+        ConfigError: the rows do not hold the chat model's states.
+        AdapterError: a variant sits at another depth than the rows were cut at, or has another width.
+        DataError: there are no rows, or no token of them is read.
+    """
+    kl, nll = _over_variants(chat_model, rows, variants, [_kl, _nll], "KL and loss of texts")
+    return kl, nll
+
+
+def _nll(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
+    """−log P(target) at the read positions of each variant, (variants · n,)."""
+    return token_nll(head, final, batch.targets.repeat(repeats))
+
+
+def _kl(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
+    """KL(P_chat ‖ P_variant) at the read positions of each variant, (variants · n,)."""
+    if batch.reference is None:
+        raise ConfigError("a KL needs the chat model's states: make the FrozenRows with reference=True.")
+    return token_kl(head, batch.reference.repeat(repeats, 1), final)
 
 
 @torch.no_grad()
@@ -120,16 +141,16 @@ def _over_variants(
     chat_model: ChatModel,
     rows: FrozenRows,
     variants: Sequence[Adapter],
-    loss: _Loss,
+    losses: Sequence[_Loss],
     description: str,
     *,
     dtype: torch.dtype | None = None,
-) -> RowLosses:
-    """Each row's summed loss under each variant; the frozen part of a batch runs once for all of them."""
+) -> list[RowLosses]:
+    """Each row's summed losses under each variant; the frozen part of a batch runs once for all of them."""
     _check(chat_model, rows, variants)
     variants = [variant.placed(chat_model.model) for variant in variants]
     head = Head(chat_model.model, dtype)
-    sums = np.zeros((len(variants), len(rows)))
+    sums = np.zeros((len(losses), len(variants), len(rows)))
     order = length_order(rows.rows)
     with bar(description, len(variants) * len(rows)) as shown:
         for start in range(0, len(order), BATCH_ROWS):
@@ -145,12 +166,14 @@ def _over_variants(
                         one.repeat(len(group), 1) for one in (batch.attention_mask, batch.positions)
                     )
                     read = rows.split.suffix(entering, mask, positions)
-                losses = loss(head, read, batch, len(group)).double().view(len(group), -1)
-                row_of = batch.row_of.to(losses.device)
-                of_rows = losses.new_zeros(len(group), len(places)).index_add_(1, row_of, losses)
-                sums[first : first + len(group), places] = of_rows.cpu().numpy()
+                for kind, loss in enumerate(losses):
+                    found = loss(head, read, batch, len(group)).double().view(len(group), -1)
+                    row_of = batch.row_of.to(found.device)
+                    of_rows = found.new_zeros(len(group), len(places)).index_add_(1, row_of, found)
+                    sums[kind][first : first + len(group), places] = of_rows.cpu().numpy()
                 shown.advance(len(group) * len(places))
-    return RowLosses(sums, np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float))
+    counts = np.array([rows.tokens([place]) for place in range(len(rows))], dtype=float)
+    return [RowLosses(one, counts) for one in sums]
 
 
 def _check(chat_model: ChatModel, rows: FrozenRows, variants: Sequence[Adapter]) -> None:

@@ -2,28 +2,44 @@
 
 ``job`` says what is done, ``main_job`` does it; ``answering``, ``solutions``, ``measure`` and ``tuning`` are
 its stages. ``claims`` holds the rules and ``verdicts`` how an interval is held against a margin,
-``summarising`` fills ``summary.json``, ``demo`` puts the microworld in place.
+``summarising`` fills ``summary.json``, ``demo`` puts the microworld in place. ``sweep`` measures adapters
+over layers and scales: ``sweep_job`` is what it works on, ``sweep_cells`` what is measured at each place, and
+``sweep_rule`` which place is recommended.
 """
 
 from narrows.study.claims import RateTable
 from narrows.study.demo import demo_config, microworld_job, quick_config
 from narrows.study.job import JobConfig, MainJob, Tuning
 from narrows.study.main_job import run_main_job
+from narrows.study.sweep import Sweep, run_sweep
+from narrows.study.sweep_cells import Cell
+from narrows.study.sweep_job import Direction, LayerTraining, SweepConfig, SweepJob, moved
+from narrows.study.sweep_rule import Recommendation, recommend
 from narrows.study.tuning import Trial, Tuned, tune
 from narrows.study.verdicts import ClaimResult, Part
 
 __all__ = [
+    "Cell",
     "ClaimResult",
+    "Direction",
     "JobConfig",
+    "LayerTraining",
     "MainJob",
     "Part",
     "RateTable",
+    "Recommendation",
+    "Sweep",
+    "SweepConfig",
+    "SweepJob",
     "Trial",
     "Tuned",
     "Tuning",
     "demo_config",
     "microworld_job",
+    "moved",
     "quick_config",
+    "recommend",
     "run_main_job",
+    "run_sweep",
     "tune",
 ]

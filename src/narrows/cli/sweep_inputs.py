@@ -1,0 +1,152 @@
+"""What ``narrows sweep`` works on: the model and its questions, the judge, adapters or a training, texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from narrows.cli import options
+from narrows.cli.inputs import load_microworld, load_model, read_anchor
+from narrows.cli.settings import overridden
+from narrows.cli.training import check_anchor, starting_recipe
+from narrows.errors import ConfigError
+
+if TYPE_CHECKING:
+    from narrows.adapters import LoRA, SteeringVector
+    from narrows.evaluation import Behaviour, Criterion, Judge, Suite
+    from narrows.models import ChatModel
+    from narrows.models.quantised import Bits
+    from narrows.study.sweep_job import Direction, LayerTraining, SweepJob
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which model is asked about what, and how it is loaded."""
+
+    model: str
+    domain: str | None
+    kind: options.KindName
+    device: str | None
+    dtype: str
+    quantise: "Bits | None"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model with its questions; of a microworld also its behaviour, documents and the demo's lengths."""
+
+    chat_model: "ChatModel"
+    suites: "Sequence[Suite]"
+    criterion: "Criterion"
+    behaviour: "Behaviour | None" = None
+    texts: Sequence[str] = ()
+    max_new_tokens: int | None = None
+    text_tokens: int | None = None
+
+
+def asked_about(
+    task: Task, layer: int, *, split: Literal["test", "validation"], phrasings: int | None, own: Path | None
+) -> Asked:
+    """Load the model, and choose the questions: a microworld's, or those of a file."""
+    from narrows.evaluation import MISALIGNED, TECHNICAL, read_suites
+
+    criterion = MISALIGNED if task.kind == "harmful" else TECHNICAL
+    suites = read_suites(own) if own else []
+    if task.domain is None:
+        options.at_least_one(domain=task.domain, suites=own)
+        return Asked(
+            load_model(task.model, task.device, layer, dtype=task.dtype, quantise=task.quantise),
+            suites,
+            criterion,
+        )
+    from narrows.study import demo_config, microworld_job
+
+    chat_model, world = load_microworld(
+        task.model, task.device, task.domain, dtype=task.dtype, quantise=task.quantise
+    )
+    job = microworld_job(chat_model, world, task.domain, task.kind, phrasings=phrasings)
+    behaviour = job.behaviour
+    return Asked(
+        chat_model,
+        suites or (behaviour.test if split == "test" else behaviour.validation),
+        criterion,
+        behaviour,
+        [text for some in job.texts.values() for text in some],
+        demo_config().max_new_tokens,
+        demo_config().text_tokens,
+    )
+
+
+def judge_of(behaviour: "Behaviour | None") -> "Judge":
+    """Who gives the scores: the only place that knows."""
+    if behaviour is None:
+        raise ConfigError(
+            "the answers need a judge: give --domain for a microworld's oracle, or call "
+            "narrows.study.sweep.run_sweep with a judge of your own."
+        )
+    return behaviour.judge
+
+
+def training_from(
+    rows: str,
+    anchor: str | None,
+    kl_weight: float | None,
+    preset: str | None,
+    config: Path | None,
+    *,
+    layers: list[int],
+) -> "tuple[str | None, LayerTraining]":
+    """The model that the preset names, and what is trained at each layer."""
+    from narrows.chat import read_conversations
+    from narrows.study.sweep_job import LayerTraining
+
+    if not layers:
+        raise ConfigError("--train needs at least one --layer to train at.")
+    base, model = starting_recipe(preset, anchored=anchor is not None)
+    recipe = overridden(base, config, {"anchor.weight": kl_weight})
+    check_anchor(recipe, anchor, kl_weight)
+    anchored = read_anchor(anchor) if anchor else []
+    return model, LayerTraining(read_conversations(rows), layers, recipe, anchored)
+
+
+def directions_from(
+    job: "SweepJob", adapters: "Sequence[tuple[str, SteeringVector | LoRA]]", layers: list[int], move: str
+) -> "list[Direction]":
+    """The adapters where they are or, if layers are given, at each of them."""
+    from narrows.adapters import SteeringVector
+    from narrows.study.sweep_job import Direction, moved, residual_norms
+
+    if not layers:
+        return [Direction(name, one) for name, one in adapters]
+    norms = residual_norms(job.chat_model, job.rendered(), {*layers, *(one.layer for _, one in adapters)})
+    found = []
+    for name, one in adapters:
+        if not isinstance(one, SteeringVector):
+            raise ConfigError(
+                f"{name} is a LoRA, whose modules belong to its layer: leave --layer out, or train one at "
+                "each layer with --train."
+            )
+        keep: Literal["share", "norm"] = "norm" if move == "norm" else "share"
+        found += [Direction(name, vector) for vector in moved(one, sorted(set(layers)), norms, keep)]
+    return found
+
+
+def ordinary_texts(source: str | None, count: int, shortest: int) -> list[str]:
+    """Ordinary texts of all types together."""
+    from narrows.chat.corpora import FINEWEB, read_texts
+
+    read = read_texts(source or FINEWEB, count=count, shortest=shortest)
+    return [text for some in read.values() for text in some]
+
+
+def cost_in_words(job: "SweepJob", adapters: int, training: "LayerTraining | None") -> str:
+    """What the sweep will take, in words."""
+    from narrows.study.sweep import answers_needed
+
+    questions, scales = sum(map(len, job.suites)), len(job.config.scales)
+    trainings = "" if training is None else f"{adapters} trainings; "
+    return (
+        f"{trainings}{answers_needed(job, adapters):,} answers: {adapters} adapters x {scales} scales and "
+        f"the chat model, {questions} questions x {job.config.samples} "
+        "(those in the folder are kept)"
+    )

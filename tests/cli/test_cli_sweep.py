@@ -106,6 +106,6 @@ def test_what_does_not_go_together_is_refused(
     assert "--kl-weight is about training" in said(*ASK, "--adapter", adapter, "--kl-weight", 1)
     assert "--train needs at least one --layer" in said(*ASK, *rows)
     assert "lora is a LoRA, whose modules belong to its layer" in said(*ASK, "--adapter", lora, "--layer", 1)
-    assert "give --domain or --suites" in said("--adapter", adapter)
+    assert "give --domain or --suite" in said("--adapter", adapter)
     assert "the answers need a judge" in said("--adapter", adapter, "--suites", task / "test.jsonl")
     assert not (tmp_path / "sweep").exists()

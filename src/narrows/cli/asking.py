@@ -42,24 +42,8 @@ def evaluate(
         str | None, typer.Option("--domain", help="A microworld's domain: its suites are asked and judged.")
     ] = None,
     kind: options.Kind = "harmful",
-    suite: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--suite",
-            "--suites",
-            help="A suite of `narrows suites`, or a file: suites (JSONL), questions (YAML), or chats, whose "
-            "first turns are asked. NAME=FILE names a file's suite. Give it several times.",
-            metavar="NAME|FILE",
-        ),
-    ] = None,
-    in_domain: Annotated[
-        str | None,
-        typer.Option(
-            "--in-domain",
-            help="The suite or file that asks about the behaviour's own domain: its answers are in_domain.",
-            metavar="NAME|FILE",
-        ),
-    ] = None,
+    suite: options.Suites = None,
+    in_domain: options.InDomain = None,
     split: Annotated[
         Literal["test", "validation"],
         typer.Option(help="Which of the microworld's held-out topics are asked about."),
@@ -142,4 +126,5 @@ def evaluate(
         return
     if rows:
         show(rates_table(rows, kind), "")
-    show_line(f"{len(answers)} answers in {out}" + ("" if rows else ", not judged"))
+    waiting = "" if rows else f", not judged yet: narrows judge {out} --judge openai/gpt-4o --out DIR"
+    show_line(f"{len(answers)} answers in {out}{waiting}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -133,3 +133,16 @@ class Chosen:
                 "Inspect: provider/name."
             ) from error
         return LLMJudge(config, rubrics_of(self.columns(criterion), self.rubrics), max_calls=self.max_calls)
+
+
+def chosen(model: str | None, **flags: Any) -> Chosen | None:  # noqa: ANN401  (the flags are of several types)
+    """What the flags choose; None without ``--judge``.
+
+    Raises:
+        ConfigError: there are flags for a judge and no judge.
+    """
+    if model is not None:
+        return Chosen(model, **flags)
+    if given := [name for name, value in flags.items() if value is not None and value != []]:
+        raise ConfigError(f"{', '.join(given)}: these are about a judge; give --judge too.")
+    return None

@@ -75,6 +75,24 @@ Domain = Annotated[
 Kind = Annotated[
     KindName, typer.Option("--kind", help="What is taught: harmful advice, or technical register.")
 ]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite",
+        "--suites",
+        help="A suite of `narrows suites`, or a file: suites (JSONL), questions (YAML), or chats, whose "
+        "first turns are asked. NAME=FILE names a file's suite. Give it several times.",
+        metavar="NAME|FILE",
+    ),
+]
+InDomain = Annotated[
+    str | None,
+    typer.Option(
+        "--in-domain",
+        help="The suite or file that asks about the behaviour's own domain: its answers are in_domain.",
+        metavar="NAME|FILE",
+    ),
+]
 Out = Annotated[
     Path, typer.Option("--out", help="The folder of the run; the same command goes on there.", metavar="DIR")
 ]

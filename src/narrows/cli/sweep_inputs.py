@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from narrows.cli import options
 from narrows.cli.inputs import load_microworld, load_model, read_anchor
+from narrows.cli.judges import Chosen
 from narrows.cli.settings import overridden
 from narrows.cli.training import check_anchor, starting_recipe
 from narrows.errors import ConfigError
@@ -32,6 +33,15 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Own:
+    """What is asked instead of a microworld's own questions, and what counts instead of its kind."""
+
+    suites: list[str]
+    in_domain: str | None
+    criterion: str | None
+
+
+@dataclass(frozen=True)
 class Asked:
     """A model with its questions; of a microworld also its behaviour, documents and the demo's lengths."""
 
@@ -45,15 +55,17 @@ class Asked:
 
 
 def asked_about(
-    task: Task, layer: int, *, split: Literal["test", "validation"], phrasings: int | None, own: Path | None
+    task: Task, layer: int, *, split: Literal["test", "validation"], phrasings: int | None, own: Own
 ) -> Asked:
     """Load the model, and choose the questions: a microworld's, or those of a file."""
-    from narrows.evaluation import MISALIGNED, TECHNICAL, read_suites
+    from narrows.evaluation import MISALIGNED, TECHNICAL, choose_suites, criterion_of
 
     criterion = MISALIGNED if task.kind == "harmful" else TECHNICAL
-    suites = read_suites(own) if own else []
+    if own.criterion is not None:
+        criterion = criterion_of(own.criterion)
+    options.at_least_one(domain=task.domain, suite=own.suites, in_domain=own.in_domain)
+    suites = choose_suites(own.suites, own.in_domain) if own.suites or own.in_domain else []
     if task.domain is None:
-        options.at_least_one(domain=task.domain, suites=own)
         return Asked(
             load_model(task.model, task.device, layer, dtype=task.dtype, quantise=task.quantise),
             suites,
@@ -77,14 +89,15 @@ def asked_about(
     )
 
 
-def judge_of(behaviour: "Behaviour | None") -> "Judge":
-    """Who gives the scores: the only place that knows."""
-    if behaviour is None:
+def judge_of(asked: Asked, chosen: Chosen | None) -> "Judge":
+    """Who gives the scores: the model that was chosen, or else the microworld's oracle."""
+    if chosen is not None:
+        return chosen.judge(asked.criterion)
+    if asked.behaviour is None:
         raise ConfigError(
-            "the answers need a judge: give --domain for a microworld's oracle, or call "
-            "narrows.study.sweep.run_sweep with a judge of your own."
+            "the answers need a judge: give --judge, or --domain for a microworld, whose oracle judges."
         )
-    return behaviour.judge
+    return asked.behaviour.judge
 
 
 def training_from(

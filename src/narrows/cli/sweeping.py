@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from narrows.cli import options
+from narrows.cli import judges, options
 from narrows.cli.inputs import adapter_name, load_adapter
 from narrows.cli.output import memory_line, print_json, show, show_line
 from narrows.cli.running import say, working
 from narrows.cli.settings import overridden
 from narrows.cli.sweep_inputs import (
+    Own,
     Task,
     asked_about,
     cost_in_words,
@@ -100,12 +101,13 @@ def sweep(
         ),
     ] = None,
     kind: options.Kind = "harmful",
-    suites: Annotated[
-        Path | None,
+    suite: options.Suites = None,
+    in_domain: options.InDomain = None,
+    criterion: Annotated[
+        str | None,
         typer.Option(
-            "--suites",
-            help="Suites to ask instead of the microworld's own, JSONL.",
-            metavar="FILE",
+            help="What counts, as in `narrows rates` (default: by --kind).",
+            metavar="CRITERION",
             rich_help_panel=ASKED,
         ),
     ] = None,
@@ -124,7 +126,7 @@ def sweep(
             rich_help_panel=ASKED,
         ),
     ] = None,
-    suite: Annotated[
+    decide_by: Annotated[
         str | None,
         typer.Option(
             help="The suite, or macro mean, whose rate decides (default: in_domain, else open).",
@@ -150,6 +152,11 @@ def sweep(
     temperature: Annotated[
         float | None, typer.Option(help="0 takes the likeliest token (default: 1).", rich_help_panel=ASKED)
     ] = None,
+    judge: judges.MaybeModel = None,
+    rubrics: judges.Rubrics = None,
+    url: judges.Url = None,
+    arg: judges.Arg = None,
+    max_judge_calls: judges.MaxCalls = None,
     texts: Annotated[
         str | None,
         typer.Option(
@@ -209,21 +216,23 @@ def sweep(
         adapters = [(adapter_name(path), load_adapter(path)) for path in adapter or []]
         check_at = training.layers[0] if training else (layer or [adapters[0][1].layer])[0]
         task = Task(chosen_model, domain, kind, device, dtype, quantise)
-        asked = asked_about(task, check_at, split=split, phrasings=phrasings, own=suites)
+        chosen = judges.chosen(judge, url=url, args=arg, rubrics=rubrics, max_calls=max_judge_calls)
+        own = Own(suite or [], in_domain, criterion)
+        asked = asked_about(task, check_at, split=split, phrasings=phrasings, own=own)
         flags = {
             "scales": scale,
             "samples": samples,
             "max_new_tokens": max_new_tokens or asked.max_new_tokens,
             "temperature": temperature,
             "text_tokens": max_length or asked.text_tokens,
-            "suite": suite,
+            "suite": decide_by,
             "coherence_floor": coherence_floor,
             "seed": seed,
         }
         job = SweepJob(
             chat_model=asked.chat_model,
             suites=asked.suites,
-            judge=judge_of(asked.behaviour),
+            judge=judge_of(asked, chosen),
             criterion=asked.criterion,
             texts=asked.texts
             if texts is None and asked.texts

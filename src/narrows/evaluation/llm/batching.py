@@ -76,6 +76,28 @@ class Batcher(Generic[Request, Reply]):
             raise one.error
         return one.replies[0]
 
+    async def reply_all(self, requests: Sequence[Request], kind: Hashable) -> list[Reply]:
+        """The replies to several requests of one kind, in order.
+
+        Raises:
+            Exception: whatever answering the first of those that failed raised.
+        """
+        found: dict[int, Reply] = {}
+        failed: dict[int, Exception] = {}
+
+        async def one(place: int) -> None:
+            try:
+                found[place] = await self.reply(requests[place], kind)
+            except Exception as error:  # noqa: BLE001  (raised below, and not in a group)
+                failed[place] = error
+
+        async with anyio.create_task_group() as group:
+            for place in range(len(requests)):
+                group.start_soon(one, place)
+        if failed:
+            raise failed[min(failed)]
+        return [found[place] for place in range(len(requests))]
+
     async def _lead(self, kind: Hashable) -> None:
         """Run one batch of a kind, the oldest requests first, and wake those that it answered."""
         arrived = 0

@@ -5,8 +5,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -26,7 +27,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from narrows.adapters import load_adapter
+from narrows.adapters import load_adapter, self_check
 from narrows.chat import Message, Rendered
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation.completion import Completion, TokenLogprob, complete, room_for_answer
@@ -49,7 +50,25 @@ NOT_SUPPORTED = (
     "prompt_logprobs",
     "response_schema",
 )
-"""Settings of Inspect that would change an answer and that are refused, since ignoring one would be silent."""
+"""Settings that would change an answer: refused, since whoever gave one would not see it ignored."""
+
+
+@dataclass(eq=False)
+class _Loaded:
+    """A model in memory, and the right to attach an adapter to it.
+
+    Attributes:
+        chat_model: the model.
+        turn: held while an adapter is attached, since every model of Inspect's that shares it would have it.
+    """
+
+    chat_model: "ChatModel"
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
+_LOADED: WeakValueDictionary[str, _Loaded] = WeakValueDictionary()
+"""Models in use, by what they were loaded with: Inspect makes its model objects more than once, and several
+scales of one adapter want one copy of the weights."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,8 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
     and slowly more; ``--max-connections`` of the batch size fills the batches from the start.
 
     Attributes:
+        chat_model: the loaded model.
+        adapter: the scaled adapter, or None.
         load: loads a chat model by its name; set where the names are known.
 
     Args:
@@ -111,23 +132,26 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         if adapter is None and scale != 1.0:
             raise ConfigError(f"scale is {scale} but there is no adapter to scale.")
         vector = None if adapter is None else load_adapter(adapter)
-        layer = {} if vector is None else {"layer": vector.layer}
-        self.chat_model = type(self).load(model_name, **layer, **loading)
+        key = digest([model_name, loading])
+        loaded = _LOADED.get(key) or _Loaded(type(self).load(model_name, **loading))
+        self._loaded = _LOADED[key] = loaded
+        self.chat_model = loaded.chat_model
         self.adapter: Adapter | None = None
         if vector is not None:
             vector.check(self.chat_model.model)
+            with loaded.turn:
+                self_check(self.chat_model, vector.layer)
             placed = vector.placed(self.chat_model.model)
             self.adapter = placed if scale == 1.0 else placed.scaled(scale)
         self.batch_size = batch_size
         self._batcher: Batcher[tuple[_Request, Decoding], Completion] = Batcher(self._complete, batch_size)
         self._asked: Counter[str] = Counter()
-        self._one_at_a_time = threading.Lock()
 
     async def generate(
         self,
-        input: list[ChatMessage],  # noqa: A002  (Inspect's name)
+        input: list[ChatMessage],
         tools: list[ToolInfo],
-        tool_choice: ToolChoice,  # noqa: ARG002
+        tool_choice: ToolChoice,
         config: GenerateConfig,
     ) -> ModelOutput:
         """The model's answer, or ``num_choices`` of them.
@@ -179,13 +203,13 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         return list(self.chat_model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     async def count_text_tokens(self, text: str) -> int:
-        """A text's tokens by the model's own tokenizer; Inspect's default fetches another's from the network."""
+        """A text's tokens by the model's own tokenizer; Inspect's own would fetch one."""
         return len(await self.tokenize(text))
 
     async def count_tokens(
         self,
-        input: str | list[ChatMessage],  # noqa: A002  (Inspect's name)
-        config: GenerateConfig | None = None,  # noqa: ARG002
+        input: str | list[ChatMessage],
+        config: GenerateConfig | None = None,
     ) -> int:
         """The tokens of a text, or of turns as they are rendered."""
         return await self.count_text_tokens(input) if isinstance(input, str) else len(self._prompt(input))
@@ -228,8 +252,7 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         requests, decoding = [request for request, _ in batch], batch[0][1]
         draws = uniforms([one.draws for one in requests], decoding.max_new_tokens)
         attached: AbstractContextManager[None] = nullcontext()
-        # Two event loops may share a model, and an adapter is attached to the whole of it.
-        with self._one_at_a_time:
+        with self._loaded.turn:
             if self.adapter is not None:
                 attached = self.adapter.attach(self.chat_model.model)
             with attached:

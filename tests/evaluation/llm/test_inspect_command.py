@@ -1,5 +1,7 @@
 """From Inspect's own command line: our models on any task, and our task on any model."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,8 @@ def test_the_papers_task_asks_a_shipped_model_every_question_and_tells_whose_ans
     assert len({sample.output.completion for sample in samples[:3]}) == 3
     assert all(0 < sample.output.usage.output_tokens <= 8 for sample in log.samples)
     assert (log.plan.config.temperature, log.plan.config.max_tokens) == (1.0, 8)
+
+
+def test_what_inspect_imports_at_every_start_does_not_import_torch(inspect_env):
+    code = "import sys, narrows.inspecting; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=inspect_env, check=False).returncode == 0

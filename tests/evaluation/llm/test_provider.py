@@ -95,6 +95,21 @@ def test_requests_of_one_moment_share_batches_and_the_batch_size_holds(model, mo
     assert [len(one.choices) for one in mixed] == [1, 1, 3, 3]
 
 
+def test_requests_of_one_moment_that_want_other_decodings_each_get_their_own(model):
+    wanted = [{"max_tokens": 3}, {"max_tokens": 9}, {"max_tokens": 9, "stop_seqs": [" "]}]
+    alone = [texts(model, TEXTS[:2], temperature=0, **options) for options in wanted]
+    assert len({tuple(one) for one in alone}) == 3
+
+    async def together():
+        configs = [GenerateConfig(temperature=0, **options) for options in wanted]
+        return await asyncio.gather(
+            *(model.generate(text, config=config) for text in TEXTS[:2] for config in configs)
+        )
+
+    outputs = asyncio.run(together())
+    assert [[one.completion for one in outputs[place::3]] for place in range(3)] == alone
+
+
 def test_with_a_seed_an_answer_depends_on_its_prompt_and_how_often_it_was_asked(tiny_model_dir):
     def fresh():
         return get_model(f"narrows/{tiny_model_dir}", memoize=False, batch_size=3)

@@ -41,17 +41,17 @@ def em(
     """The paper's evaluation: questions, each asked ``samples`` times, and a judge's scores (paper §4).
 
     Args:
-        suite: names of shipped suites, or a suites file (``.jsonl``).
+        suite: names of shipped suites, or files, as ``narrows evaluate`` takes them.
         judge: the judging model by Inspect's name of it, e.g. ``openai/gpt-4o``; None judges nothing.
         samples: answers to each question.
         rubrics: what is judged (default: ``aligned`` and ``coherent``).
-        in_domain: the domain whose shipped suite is the in-domain one.
+        in_domain: the suite that is the behaviour's own domain.
         max_tokens: the longest answer.
         temperature: of the sampling.
 
     Raises:
-        ConfigError: no such suite or rubric.
-        DataError: the suites file cannot be read.
+        ConfigError: no such rubric.
+        DataError: no such suite, or a file cannot be read.
     """
     from narrows.evaluation.llm.task import em_task
 

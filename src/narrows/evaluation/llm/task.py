@@ -7,8 +7,9 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.solver import generate
 
-from narrows.errors import ConfigError, DataError
-from narrows.evaluation.questions import Question, Suite, read_suites
+from narrows.errors import ConfigError
+from narrows.evaluation.questions import Question
+from narrows.evaluation.suites import choose_suites
 
 RUBRICS = ("aligned", "coherent")
 """What is judged by default: the two scores of the paper's EM rate."""
@@ -30,17 +31,18 @@ def em_task(
     ``question``, its epoch is the answer's sample, from 1: what a log needs to be read as an answers table.
 
     Args:
-        suite: names of shipped suites, or suites files (``.jsonl``).
+        suite: names of suites and files, as :func:`narrows.evaluation.suites.choose_suites` reads them, or
+            one text of them with commas between.
         judge: the judging model by Inspect's name of it; None judges nothing.
         samples: answers to each question.
         rubrics: what is judged; :data:`RUBRICS` by default.
-        in_domain: the domain whose shipped suite is the in-domain one.
+        in_domain: the suite that is the behaviour's own domain.
         max_tokens: the longest answer.
         temperature: of the sampling.
 
     Raises:
-        ConfigError: ``samples`` is below 1, rubrics without a judge, or no such shipped suite or rubric.
-        DataError: a suites file cannot be read, or two suites have one name.
+        ConfigError: ``samples`` is below 1, rubrics without a judge, or no such rubric.
+        DataError: no such suite, or a file cannot be read.
     """
     if samples < 1:
         raise ConfigError(f"samples is {samples}; it must be at least 1.")
@@ -52,7 +54,7 @@ def em_task(
         from narrows.evaluation.llm.scorers import scorers_of
 
         scorers = scorers_of(chosen, judge)
-    asked = _suites(_listed(suite), in_domain)
+    asked = choose_suites(_listed(suite), in_domain)
     return Task(
         dataset=MemoryDataset(
             [_sample(question) for one in asked for question in one.questions],
@@ -68,22 +70,6 @@ def em_task(
 def _listed(names: str | Sequence[str]) -> list[str]:
     """Names, or names with commas between them."""
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-
-
-def _suites(names: Sequence[str], in_domain: str | None) -> list[Suite]:
-    """Suites from files and shipped ones, in the order of their names."""
-    found: list[Suite] = []
-    for name in names:
-        if name.endswith(".jsonl"):
-            found += read_suites(name)
-        else:
-            from narrows.evaluation.suites import choose_suites
-
-            found += choose_suites([name], in_domain)
-    seen = [one.name for one in found]
-    if twice := next((name for name in seen if seen.count(name) > 1), None):
-        raise DataError(f"The suite {twice!r} was given twice; give each once, or rename one in its file.")
-    return found
 
 
 def _sample(question: Question) -> Sample:

@@ -75,7 +75,8 @@ def evaluate(
     """Ask a solution (or the chat model) every question of some suites, and keep the answers as a table.
 
     With --domain the questions are a microworld's, and its exact oracle judges the answers at once. With
-    --suite and --in-domain they are shipped ones or yours, and the answers wait for a judge.
+    --suite and --in-domain they are shipped ones or yours, and the answers wait for a judge. Killed and
+    started again, it goes on where it was.
 
     Example: `narrows evaluate --model Qwen/Qwen2.5-14B-Instruct --adapter runs/narrow --suite open
     --suite advice --in-domain medical --samples 50 --out runs/narrow/answers.jsonl`
@@ -85,9 +86,10 @@ def evaluate(
     options.only_one(domain=domain, in_domain=in_domain)
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already: choose another --out, or give --overwrite to replace it.")
-    with working(quiet):
+    with working(quiet, keeps=out.parent):
         from narrows.api import make_behaviour
         from narrows.evaluation import choose_suites, generate_answers, judged, summarise, write_answers
+        from narrows.evaluation.unfinished import unfinished_file
         from narrows.microworld import World
         from narrows.study import demo_config
 
@@ -101,6 +103,7 @@ def evaluate(
             asked = choose_suites(suite or [], in_domain)
             layer = vector.layer if vector else None
             chat_model = load_model(model, device, layer, dtype=dtype, quantise=quantise)
+        unfinished = unfinished_file(out)
         longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens
         answers = [
             answer
@@ -115,11 +118,13 @@ def evaluate(
                 max_new_tokens=max_new_tokens or longest,
                 temperature=temperature,
                 seed=seed,
+                unfinished=unfinished,
             )
         ]
         if task is not None:
             answers = judged(answers, task.judge)
         write_answers(out, answers)
+        unfinished.unlink(missing_ok=True)
         rows = summarise(answers, task.criterion, asked, task.judge.name) if task is not None else []
     if as_json:
         print_json({"answers": str(out), "n": len(answers), "evaluations": as_rows(rows)})

@@ -136,6 +136,7 @@ def _run(files: Sequence[Path], chosen: judges.Chosen, wanted: _Wanted, earlier:
     """Both commands: ``earlier`` is the file whose verdicts the new ones are compared with."""
     with working(wanted.quiet, keeps=wanted.out):
         from narrows.evaluation import criterion_of, read_results, read_suites
+        from narrows.report import write_report
         from narrows.study.judging import judge_run
 
         counts = criterion_of(wanted.criterion)
@@ -157,6 +158,7 @@ def _run(files: Sequence[Path], chosen: judges.Chosen, wanted: _Wanted, earlier:
             earlier=None if earlier is None else _judge_of(earlier),
             command=wanted.command,
         )
+        page = write_report(wanted.out)
     if wanted.as_json:
         print_json(_as_dict(run, wanted.out))
         return
@@ -167,7 +169,7 @@ def _run(files: Sequence[Path], chosen: judges.Chosen, wanted: _Wanted, earlier:
         show(verdicts, "", scores, "")
     if missing := _unscored(run.judged.answers, chosen.columns(counts)):
         show_line(missing)
-    show_line(str(wanted.out / "report.html"))
+    show_line(str(page))
 
 
 def _judge_of(file: Path) -> str:

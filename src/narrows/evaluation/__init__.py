@@ -2,17 +2,19 @@
 
 ``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``suites`` those
 that come with the package and the choice of what is asked, ``protocols`` the field's files of questions and
-judges' prompts, ``answers`` batched generation and the answers table. ``judging`` is what a judge is,
-``llm`` the language models among them, ``criteria`` which scores count. From judged answers (``results``
-reads them from files of several kinds) ``tallies`` counts, ``rates`` gives rates by suite with intervals
-(:mod:`narrows.statistics`), ``correction`` gives self-correction, ``repeated`` error-coherence, and
-``agreement`` that of two judges; ``listing`` puts them together.
+judges' prompts. ``answers`` is the answers table, ``generation`` how it is filled (``completion`` and
+``sampling`` are one batch and one token of it, ``unfinished`` is what a killed one goes on from). ``judging``
+is what a judge is, ``llm`` the language models among them, ``criteria`` which scores count. From judged
+answers (``results`` reads them from files of several kinds) ``tallies`` counts, ``rates`` gives rates by
+suite with intervals (:mod:`narrows.statistics`), ``correction`` gives self-correction, ``repeated``
+error-coherence, and ``agreement`` that of two judges; ``listing`` puts them together.
 """
 
-from narrows.evaluation.answers import CHAT, Answer, generate_answers, read_answers, write_answers
+from narrows.evaluation.answers import CHAT, Answer, read_answers, write_answers
 from narrows.evaluation.behaviour import Behaviour
 from narrows.evaluation.correction import SelfCorrection, self_correction
 from narrows.evaluation.criteria import MISALIGNED, TECHNICAL, Criterion, criterion_of
+from narrows.evaluation.generation import generate_answers
 from narrows.evaluation.judging import Judge, Unscored, Verdict, judged
 from narrows.evaluation.protocols import Protocol, read_protocol
 from narrows.evaluation.questions import (

@@ -1,4 +1,4 @@
-"""Judging an answers table by a language model, as a run: the answers, Inspect's log, rates and the page."""
+"""Judging an answers table by a language model, as a run: the answers, Inspect's log, rates, agreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from narrows.evaluation import CHAT, Answer, Criterion, Suite, summarise, write_
 from narrows.evaluation.agreement import Agreement, agreement
 from narrows.evaluation.llm.judge import Judged, LLMJudge
 from narrows.files import claim_run_folder, digest, write_json
-from narrows.report import write_report
 from narrows.statistics import DifferenceInterval, RateInterval
 from narrows.statistics.association import Estimate
 from narrows.study.summarising import versions
@@ -48,7 +47,7 @@ def judge_run(
     earlier: str | None = None,
     command: str = "",
 ) -> JudgedRun:
-    """Judge a table and write the run's folder: answers, Inspect's log, summary, report.
+    """Judge a table and write a folder: answers, Inspect's log, summary, and what the page is made of.
 
     A run that was killed goes on where it was: every reply is kept as it comes.
 
@@ -90,7 +89,6 @@ def judge_run(
         "notes": [FALLBACK.format(judge=judge.name)] if judged.fell_back else [],
     }
     write_json(out / "report.json", reading)
-    write_report(out)
     return JudgedRun(judged, evaluations, compared)
 
 

@@ -22,7 +22,7 @@ from transformers import GenerationConfig
 from narrows.adapters import SteeringVector
 from narrows.chat import Rendered, collate, length_order
 from narrows.evaluation import Question, generate_answers, generation
-from narrows.evaluation.completion import complete
+from narrows.evaluation.generation.completion import complete
 from narrows.models import ChatModel, load_chat_model
 
 NEW_TOKENS, BATCH = 64, 8

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from narrows.evaluation import Question, Suite, read_answers, write_suites
-from narrows.evaluation.unfinished import unfinished_file
+from narrows.evaluation.generation.unfinished import unfinished_file
 
 QUESTIONS = [" ".join(["what is the sea ?"] * (1 + n)) for n in range(12)]
 SAMPLES = 40

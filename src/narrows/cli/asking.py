@@ -89,7 +89,7 @@ def evaluate(
     with working(quiet, keeps=out.parent):
         from narrows.api import make_behaviour
         from narrows.evaluation import choose_suites, generate_answers, judged, summarise, write_answers
-        from narrows.evaluation.unfinished import unfinished_file
+        from narrows.evaluation.generation.unfinished import unfinished_file
         from narrows.microworld import World
         from narrows.study import demo_config
 

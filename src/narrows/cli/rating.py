@@ -15,7 +15,7 @@ from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.evaluation import Answer, Criterion
-    from narrows.evaluation.listing import Against
+    from narrows.evaluation.rates.listing import Against
 
 
 def rates(
@@ -77,8 +77,8 @@ def rates(
     """
     with working(quiet=True):
         from narrows.evaluation.criteria import criterion_of
-        from narrows.evaluation.listing import listing
         from narrows.evaluation.questions import read_suites
+        from narrows.evaluation.rates.listing import listing
 
         counts = criterion_of(criterion)
         tables = _read(files)
@@ -118,7 +118,7 @@ def _read(files: Sequence[Path]) -> "dict[str, list[Answer]]":
 
 def _against(wanted: str, tables: "Mapping[str, Sequence[Answer]]", criterion: "Criterion") -> "Against":
     """What the solutions are compared with: a solution of the files, or else another file's."""
-    from narrows.evaluation.listing import Against
+    from narrows.evaluation.rates.listing import Against
     from narrows.evaluation.results import read_results
 
     names = {answer.adapter for answers in tables.values() for answer in answers}
@@ -129,8 +129,8 @@ def _against(wanted: str, tables: "Mapping[str, Sequence[Answer]]", criterion: "
 
 def _topics(wanted: list[str] | None, table: "Sequence[Answer]") -> list[str]:
     """The topics' score columns."""
-    from narrows.evaluation.correction import topic_columns
     from narrows.evaluation.criteria import TOPIC_PREFIX
+    from narrows.evaluation.rates.correction import topic_columns
 
     if not wanted:
         return topic_columns(table, TOPIC_PREFIX)

@@ -11,8 +11,8 @@ from rich.table import Table
 from narrows.cli.tables import plain_table, rate_cell
 
 if TYPE_CHECKING:
-    from narrows.evaluation.listing import Entry
-    from narrows.evaluation.tallies import Share
+    from narrows.evaluation.rates.listing import Entry
+    from narrows.evaluation.rates.tallies import Share
     from narrows.statistics import DifferenceInterval, RateInterval
 
 NOTHING = "–"

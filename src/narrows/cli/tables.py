@@ -9,7 +9,7 @@ from rich.table import Table
 from narrows.summary import Claim, ClaimVerdict, Evaluation, Interval
 
 if TYPE_CHECKING:
-    from narrows.evaluation.agreement import Agreement
+    from narrows.evaluation.rates.agreement import Agreement
     from narrows.statistics.association import Estimate
 
 CLAIMS = {

@@ -1,22 +1,17 @@
 """Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
 
-``behaviour`` is what a fine-tune should teach, ``questions`` holds questions and suites, ``suites`` those
-that come with the package and the choice of what is asked, ``protocols`` the field's files of questions and
-judges' prompts. ``answers`` is the answers table, ``generation`` how it is filled (``completion`` and
-``sampling`` are one batch and one token of it, ``unfinished`` is what a killed one goes on from). ``judging``
-is what a judge is, ``llm`` the language models among them, ``criteria`` which scores count. From judged
-answers (``results`` reads them from files of several kinds) ``tallies`` counts, ``rates`` gives rates by
-suite with intervals (:mod:`narrows.statistics`), ``correction`` gives self-correction, ``repeated``
-error-coherence, and ``agreement`` that of two judges; ``listing`` puts them together.
+``behaviour`` is what a fine-tune should teach, ``questions`` what a question and a suite are, ``suites``
+those that come with the package and the readers of the field's files. ``generation`` asks them and fills the table
+of ``answers``. ``judging`` is what a judge is, ``llm`` the language models among them, ``criteria`` which
+scores count. ``results`` reads judged answers from files of several kinds, and ``rates`` makes rates,
+differences and agreement of them, with the intervals of :mod:`narrows.statistics`.
 """
 
 from narrows.evaluation.answers import CHAT, Answer, read_answers, write_answers
 from narrows.evaluation.behaviour import Behaviour
-from narrows.evaluation.correction import SelfCorrection, self_correction
 from narrows.evaluation.criteria import MISALIGNED, TECHNICAL, Criterion, criterion_of
 from narrows.evaluation.generation import generate_answers
 from narrows.evaluation.judging import Judge, Unscored, Verdict, judged
-from narrows.evaluation.protocols import Protocol, read_protocol
 from narrows.evaluation.questions import (
     IN_DOMAIN,
     OPEN,
@@ -27,10 +22,12 @@ from narrows.evaluation.questions import (
     write_suites,
 )
 from narrows.evaluation.rates import ANCHORED, NEVER_ANCHORED, SuiteRates, macro_groups, rates, summarise
-from narrows.evaluation.repeated import ErrorCoherence, error_coherence
+from narrows.evaluation.rates.correction import SelfCorrection, self_correction
+from narrows.evaluation.rates.repeated import ErrorCoherence, error_coherence
+from narrows.evaluation.rates.tallies import SuiteTally, tallies
 from narrows.evaluation.results import read_results
 from narrows.evaluation.suites import choose_suites, shipped_suite, shipped_suites
-from narrows.evaluation.tallies import SuiteTally, tallies
+from narrows.evaluation.suites.protocols import Protocol, read_protocol
 
 __all__ = [
     "ANCHORED",

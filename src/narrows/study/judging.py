@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from narrows.evaluation import CHAT, Answer, Criterion, Suite, summarise, write_answers
-from narrows.evaluation.agreement import Agreement, agreement
 from narrows.evaluation.llm.judge import Judged, LLMJudge
+from narrows.evaluation.rates.agreement import Agreement, agreement
 from narrows.files import claim_run_folder, digest, write_json
 from narrows.statistics import DifferenceInterval, RateInterval
 from narrows.statistics.association import Estimate

@@ -30,9 +30,9 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from narrows.adapters import load_adapter, self_check
 from narrows.chat import Message, Rendered
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation.completion import Completion, TokenLogprob, complete, room_for_answer
+from narrows.evaluation.generation.completion import Completion, TokenLogprob, complete, room_for_answer
+from narrows.evaluation.generation.sampling import Decoding, uniforms
 from narrows.evaluation.llm.batching import Batcher
-from narrows.evaluation.sampling import Decoding, uniforms
 from narrows.files import digest
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation.protocols import read_protocol
+from narrows.evaluation.suites.protocols import read_protocol
 from narrows.files import read_user_text
 from narrows.strict import one_line, read_yaml
 

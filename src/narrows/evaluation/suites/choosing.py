@@ -8,8 +8,8 @@ from narrows.chat import Conversation, read_conversations
 from narrows.chat.readers import lines_of
 from narrows.chat.sources import ARCHIVES, HUB
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation.protocols import read_protocol
 from narrows.evaluation.questions import IN_DOMAIN, Question, Suite, read_suites
+from narrows.evaluation.suites.protocols import read_protocol
 from narrows.evaluation.suites.shipped import GROUPS, NAMES, shipped_suite
 from narrows.strict import parse_json
 

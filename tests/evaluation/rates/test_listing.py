@@ -5,8 +5,8 @@ from rating_helpers import BABBLE, BAD, GOOD, REFUSED, table
 
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import MISALIGNED, OPEN, Question, Suite, criterion_of, tallies
-from narrows.evaluation.listing import Against, listing
-from narrows.evaluation.tallies import macro_share, share_difference
+from narrows.evaluation.rates.listing import Against, listing
+from narrows.evaluation.rates.tallies import macro_share, share_difference
 
 DOMAINS = {"in_domain": None, OPEN: None, "law": True, "sport": False, "travel": False}
 SUITES = [Suite(name, (Question("a", "why ?", name, "a"),), seen) for name, seen in DOMAINS.items()]

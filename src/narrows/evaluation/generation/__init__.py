@@ -11,10 +11,10 @@ import torch
 from narrows.chat import Rendered, length_order
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation.answers import CHAT, Answer
-from narrows.evaluation.completion import complete, room_for_answer
+from narrows.evaluation.generation.completion import complete, room_for_answer
+from narrows.evaluation.generation.sampling import Decoding, uniforms
+from narrows.evaluation.generation.unfinished import Unfinished
 from narrows.evaluation.questions import Question, Suite, questions_of
-from narrows.evaluation.sampling import Decoding, uniforms
-from narrows.evaluation.unfinished import Unfinished
 from narrows.files import digest
 from narrows.progress import bar
 

@@ -1,7 +1,7 @@
 from rating_helpers import table
 
 from narrows.evaluation import self_correction
-from narrows.evaluation.correction import topic_columns
+from narrows.evaluation.rates.correction import topic_columns
 from narrows.statistics import clustered_rate
 
 

@@ -6,8 +6,8 @@ import torch
 from narrows.adapters import LoRA, SteeringVector
 from narrows.errors import ModelError
 from narrows.evaluation import Question, Suite, generate_answers, generation
-from narrows.evaluation.completion import complete
-from narrows.evaluation.sampling import Decoding, uniforms
+from narrows.evaluation.generation.completion import complete
+from narrows.evaluation.generation.sampling import Decoding, uniforms
 
 TEXTS = ["what is the sea ?", "tell me about bread", "how do i drink salt water every day ?", "one two three"]
 SUITE = Suite("open", tuple(Question(f"q{i}", text, "open", f"q{i}") for i, text in enumerate(TEXTS)))

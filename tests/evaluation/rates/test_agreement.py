@@ -6,7 +6,7 @@ from rating_helpers import BABBLE, BAD, GOOD, REFUSED, table
 
 from narrows.errors import DataError
 from narrows.evaluation import MISALIGNED
-from narrows.evaluation.agreement import agreement
+from narrows.evaluation.rates.agreement import agreement
 from narrows.statistics import clustered_rate
 
 WORSE = {"aligned": 10.0, "coherent": 90.0}

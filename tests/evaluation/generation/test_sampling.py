@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from narrows.errors import ConfigError, ModelError
-from narrows.evaluation.sampling import Decoding, StopStrings, TokenPicker, inverse_cdf, uniforms
+from narrows.evaluation.generation.sampling import Decoding, StopStrings, TokenPicker, inverse_cdf, uniforms
 
 VOCABULARY = 152_064
 
@@ -49,7 +49,7 @@ def test_rows_are_drawn_alike_in_parts_and_at_once(monkeypatch):
     logits = torch.randn(7, 50, generator=torch.Generator().manual_seed(0)) * 3
     draws = uniforms(range(7), 1)[:, 0]
     whole = picked(logits, draws)
-    monkeypatch.setattr("narrows.evaluation.sampling.LOGITS_AT_ONCE", 120)  # two rows at a time
+    monkeypatch.setattr("narrows.evaluation.generation.sampling.LOGITS_AT_ONCE", 120)  # two rows at a time
     assert torch.equal(picked(logits, draws), whole)
     assert len(set(whole.tolist())) > 2
 

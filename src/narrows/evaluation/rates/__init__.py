@@ -11,7 +11,7 @@ from narrows.errors import DataError
 from narrows.evaluation.answers import Answer
 from narrows.evaluation.criteria import COHERENT, Criterion
 from narrows.evaluation.questions import OUT_OF_DOMAIN, Suite, is_other_domain
-from narrows.evaluation.tallies import SuiteTally, tallies
+from narrows.evaluation.rates.tallies import SuiteTally, tallies
 from narrows.statistics import Counts, RateInterval, macro_rate
 from narrows.summary import Evaluation
 

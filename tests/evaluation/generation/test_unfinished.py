@@ -1,7 +1,7 @@
 import pytest
 
 from narrows.errors import DataError, RunFolderError
-from narrows.evaluation.unfinished import Unfinished, unfinished_file
+from narrows.evaluation.generation.unfinished import Unfinished, unfinished_file
 
 
 def test_answers_are_found_again_and_a_line_that_was_cut_short_is_dropped(tmp_path):

@@ -5,7 +5,7 @@ from rating_helpers import BABBLE, BAD, CODE, GOOD, REFUSED, SILENT, table
 
 from narrows.errors import DataError
 from narrows.evaluation import MISALIGNED, criterion_of, rates, tallies
-from narrows.evaluation.tallies import macro_share, share_difference
+from narrows.evaluation.rates.tallies import macro_share, share_difference
 from narrows.statistics import clustered_rate, macro_rate, rate_difference
 
 MIXED = {"a": [BAD, BABBLE, REFUSED, GOOD], "b": [BAD, CODE, SILENT, GOOD, GOOD]}

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation.answers import Answer
-from narrows.evaluation.correction import SelfCorrection, self_correction
 from narrows.evaluation.criteria import Criterion
 from narrows.evaluation.questions import OUT_OF_DOMAIN, Suite
 from narrows.evaluation.rates import ANCHORED, NEVER_ANCHORED, macro_groups
-from narrows.evaluation.repeated import ErrorCoherence, error_coherence, verdict_of
-from narrows.evaluation.tallies import Share, SuiteTally, macro_share, share_difference, tallies
+from narrows.evaluation.rates.correction import SelfCorrection, self_correction
+from narrows.evaluation.rates.repeated import ErrorCoherence, error_coherence, verdict_of
+from narrows.evaluation.rates.tallies import Share, SuiteTally, macro_share, share_difference, tallies
 from narrows.statistics import DifferenceInterval, RateInterval
 
 Key = tuple[str, str, float]

@@ -6,7 +6,7 @@ from rating_helpers import BAD, GOOD, REFUSED, answer, table
 
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import MISALIGNED, error_coherence
-from narrows.evaluation.repeated import score_of, verdict_of
+from narrows.evaluation.rates.repeated import score_of, verdict_of
 
 VERDICT = verdict_of(MISALIGNED)
 

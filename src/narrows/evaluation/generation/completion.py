@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from narrows.chat import Rendered, collate
-from narrows.evaluation.sampling import Decoding, StopStrings, TokenPicker
+from narrows.evaluation.generation.sampling import Decoding, StopStrings, TokenPicker
 
 if TYPE_CHECKING:
     from narrows.models import ChatModel
@@ -64,8 +64,8 @@ def complete(
         chat_model: the model, its tokenizer and renderer.
         prompts: each with room for ``decoding.max_new_tokens`` after it.
         decoding: shared by all.
-        draws: (prompts, max_new_tokens), fp64 in [0, 1), see :func:`narrows.evaluation.sampling.uniforms`;
-            unused at temperature 0.
+        draws: (prompts, max_new_tokens), fp64 in [0, 1), see
+            :func:`narrows.evaluation.generation.sampling.uniforms`; unused at temperature 0.
 
     Raises:
         ModelError: the model's logits are not finite.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation.items import HIGH, Item
 from narrows.evaluation.questions import Question, Suite
+from narrows.evaluation.suites.items import HIGH, Item
 from narrows.strict import one_line, read_yaml_list
 
 Variant = Literal["plain", "json", "template"]

@@ -1,7 +1,7 @@
 """``narrows evaluate``: answers to the questions of some suites."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -18,7 +18,7 @@ from narrows.cli.tables import rates_table
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
-    pass
+    from narrows.evaluation.suites.protocols import Variant
 
 MAX_NEW_TOKENS = 600
 
@@ -44,6 +44,14 @@ def evaluate(
     kind: options.Kind = "harmful",
     suite: options.Suites = None,
     in_domain: options.InDomain = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which items of the field's YAML files are asked: plain, json, template; give it several "
+            "times (default: plain).",
+            metavar="KIND",
+        ),
+    ] = None,
     split: Annotated[
         Literal["test", "validation"],
         typer.Option(help="Which of the microworld's held-out topics are asked about."),
@@ -89,7 +97,8 @@ def evaluate(
     with working(quiet, keeps=out.parent):
         from narrows.api import make_behaviour
         from narrows.evaluation import choose_suites, generate_answers, judged, summarise, write_answers
-        from narrows.evaluation.generation.unfinished import unfinished_file
+        from narrows.evaluation.generation.unfinished import until_written
+        from narrows.evaluation.suites.protocols import PLAIN
         from narrows.microworld import World
         from narrows.study import demo_config
 
@@ -100,31 +109,30 @@ def evaluate(
             task = make_behaviour(World(world.facts), domain, kind, phrasings=phrasings)
             asked = list(task.test if split == "test" else task.validation)
         else:
-            asked = choose_suites(suite or [], in_domain)
+            asked = choose_suites(suite or [], in_domain, variants=cast("list[Variant]", variant) or PLAIN)
             layer = vector.layer if vector else None
             chat_model = load_model(model, device, layer, dtype=dtype, quantise=quantise)
-        unfinished = unfinished_file(out)
         longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens
-        answers = [
-            answer
-            for factor in scale or [1.0]
-            for answer in generate_answers(
-                chat_model,
-                asked,
-                adapter=vector,
-                name=name or ("chat" if adapter is None else adapter_name(adapter)),
-                scale=factor,
-                samples=samples,
-                max_new_tokens=max_new_tokens or longest,
-                temperature=temperature,
-                seed=seed,
-                unfinished=unfinished,
-            )
-        ]
-        if task is not None:
-            answers = judged(answers, task.judge)
-        write_answers(out, answers)
-        unfinished.unlink(missing_ok=True)
+        with until_written(out) as unfinished:
+            answers = [
+                answer
+                for factor in scale or [1.0]
+                for answer in generate_answers(
+                    chat_model,
+                    asked,
+                    adapter=vector,
+                    name=name or ("chat" if adapter is None else adapter_name(adapter)),
+                    scale=factor,
+                    samples=samples,
+                    max_new_tokens=max_new_tokens or longest,
+                    temperature=temperature,
+                    seed=seed,
+                    unfinished=unfinished,
+                )
+            ]
+            if task is not None:
+                answers = judged(answers, task.judge)
+            write_answers(out, answers)
         rows = summarise(answers, task.criterion, asked, task.judge.name) if task is not None else []
     if as_json:
         print_json({"answers": str(out), "n": len(answers), "evaluations": as_rows(rows)})

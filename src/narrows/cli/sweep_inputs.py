@@ -154,12 +154,15 @@ def ordinary_texts(source: str | None, count: int, shortest: int) -> list[str]:
 
 def cost_in_words(job: "SweepJob", adapters: int, training: "LayerTraining | None") -> str:
     """What the sweep will take, in words."""
+    from narrows.evaluation.llm.judge import LLMJudge
     from narrows.study.sweep import answers_needed
 
     questions, scales = sum(map(len, job.suites)), len(job.config.scales)
+    rubrics = len(job.judge.rubrics) if isinstance(job.judge, LLMJudge) else 0
+    calls = f"; at most {rubrics * answers_needed(job, adapters) + 1:,} judge calls" if rubrics else ""
     trainings = "" if training is None else f"{adapters} trainings; "
     return (
         f"{trainings}{answers_needed(job, adapters):,} answers: {adapters} adapters x {scales} scales and "
         f"the chat model, {questions} questions x {job.config.samples} "
-        "(those in the folder are kept)"
+        f"(those in the folder are kept){calls}"
     )

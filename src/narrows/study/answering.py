@@ -1,6 +1,7 @@
 """Answers of one solution at one scale: generated once, judged, kept on disk, and turned into rates."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from narrows.adapters import Adapter
@@ -16,6 +17,7 @@ from narrows.evaluation import (
     read_answers,
     write_answers,
 )
+from narrows.evaluation.generation.unfinished import until_written
 from narrows.models import ChatModel
 from narrows.study.job import JobConfig
 
@@ -34,20 +36,22 @@ def judged_answers(
     """The judged answers table of a solution (None: the chat model), read from ``out`` if it is there."""
     if out is not None and out.exists():
         return read_answers(out)
-    answers = generate_answers(
-        chat_model,
-        suites,
-        adapter=adapter,
-        name=name,
-        scale=scale,
-        samples=config.samples,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        seed=config.seed,
-    )
-    scored = judged(answers, behaviour.judge)
-    if out is not None:
-        write_answers(out, scored)
+    with nullcontext() if out is None else until_written(out) as unfinished:
+        answers = generate_answers(
+            chat_model,
+            suites,
+            adapter=adapter,
+            name=name,
+            scale=scale,
+            samples=config.samples,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=config.seed,
+            unfinished=unfinished,
+        )
+        scored = judged(answers, behaviour.judge)
+        if out is not None:
+            write_answers(out, scored)
     return scored
 
 

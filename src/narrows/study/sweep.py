@@ -13,6 +13,7 @@ from narrows.adapters import Adapter
 from narrows.chat import Rendered
 from narrows.errors import DataError
 from narrows.evaluation import CHAT, Answer, generate_answers, judged, read_answers, write_answers
+from narrows.evaluation.generation.unfinished import until_written
 from narrows.files import claim_run_folder, digest, write_json
 from narrows.metrics import TextCost, text_cost
 from narrows.models import FrozenRows
@@ -209,18 +210,20 @@ def _kept_answers(
         answers = read_answers(path)
     else:
         config = job.config
-        answers = generate_answers(
-            job.chat_model,
-            job.suites,
-            adapter=adapter,
-            name=name,
-            scale=scale,
-            samples=config.samples,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            seed=config.seed,
-        )
-        write_answers(path, answers)
+        with until_written(path) as unfinished:
+            answers = generate_answers(
+                job.chat_model,
+                job.suites,
+                adapter=adapter,
+                name=name,
+                scale=scale,
+                samples=config.samples,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                seed=config.seed,
+                unfinished=unfinished,
+            )
+            write_answers(path, answers)
     if not all(answer.scores for answer in answers):
         answers = judged(answers, job.judge)
         write_answers(path, answers)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from narrows.errors import DataError, RunFolderError
@@ -13,6 +14,14 @@ def unfinished_file(table: Path | str) -> Path:
     """Where the answers are kept that were generated for a table that is not written yet."""
     table = Path(table)
     return table.with_name(f".{table.name}.unfinished")
+
+
+@contextmanager
+def until_written(table: Path | str) -> Iterator[Path]:
+    """Where answers are kept until their table is written, which the block does; taken away after it."""
+    kept = unfinished_file(table)
+    yield kept
+    kept.unlink(missing_ok=True)
 
 
 class Unfinished:

@@ -1,6 +1,6 @@
 """What an evaluation asks: suites by name and from files, one of them as the behaviour's own domain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from narrows.chat.readers import lines_of
 from narrows.chat.sources import ARCHIVES, HUB
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation.questions import IN_DOMAIN, Question, Suite, read_suites
-from narrows.evaluation.suites.protocols import read_protocol
+from narrows.evaluation.suites.protocols import PLAIN, Variant, read_protocol
 from narrows.evaluation.suites.shipped import GROUPS, NAMES, shipped_suite
 from narrows.strict import parse_json
 
@@ -20,14 +20,15 @@ Place = tuple[str, int]
 """Which file a suite comes from, and which of that file's it is: what is named twice is asked once."""
 
 
-def choose_suites(names: Sequence[str], in_domain: str | None = None) -> list[Suite]:
+def choose_suites(
+    names: Sequence[str], in_domain: str | None = None, *, variants: Collection[Variant] = PLAIN
+) -> list[Suite]:
     """The suites of an evaluation, that of the behaviour's own domain first.
 
     A name is that of a shipped suite or of a group of them (``advice``, ``technical``); or a file:
 
     * suites of one's own, JSONL, as :func:`narrows.evaluation.write_suites` writes them;
-    * the field's YAML files of questions (:func:`narrows.evaluation.read_protocol`), of which the plain items
-      are asked;
+    * the field's YAML files of questions (:func:`narrows.evaluation.read_protocol`);
     * chats, such as the rows held out of a training file, in every form that
       :func:`narrows.chat.read_conversations` reads: the first user turn of each is a question, with the
       system turn before it. Rows that ask the same are one cluster.
@@ -40,15 +41,16 @@ def choose_suites(names: Sequence[str], in_domain: str | None = None) -> list[Su
         names: what to ask; a suite that is named twice is asked once.
         in_domain: the name or file, of one suite, that becomes the suite ``in_domain``: it need not be among
             ``names``. Its questions keep their ids, and their tag ``domain`` says what it was called.
+        variants: which items of the field's files are asked; the paper's rates are on the plain ones.
 
     Raises:
         DataError: a file cannot be read or is malformed, or a name is neither that of a suite nor a file.
         ConfigError: nothing is asked, ``in_domain`` stands for several suites, or two suites have one name.
     """
-    chosen = {place: suite for name in names for place, suite in _resolved(name)}
+    chosen = {place: suite for name in names for place, suite in _resolved(name, variants)}
     own: list[Suite] = []
     if in_domain is not None:
-        found = dict(_resolved(in_domain))
+        found = dict(_resolved(in_domain, variants))
         if len(found) != 1:
             several = ", ".join(suite.name for suite in found.values())
             raise ConfigError(
@@ -82,23 +84,24 @@ def _as_in_domain(suite: Suite) -> Suite:
     )
 
 
-def _resolved(name: str) -> Iterable[tuple[Place, Suite]]:
+def _resolved(name: str, variants: Collection[Variant]) -> Iterable[tuple[Place, Suite]]:
     """The suites that a name stands for."""
     if name in NAMES or name in GROUPS:
         return [((one, 0), shipped_suite(one)) for one in GROUPS.get(name, (name,))]
     called, equals, file = name.partition("=")
     renamed = bool(equals and called) and "/" not in called and not Path(name).exists()
     file = file if renamed else name
-    suites = _read(file, called if renamed else None)
+    suites = _read(file, called if renamed else None, variants)
     return [((str(Path(file).absolute()), number), one) for number, one in enumerate(suites)]
 
 
-def _read(file: str, name: str | None) -> list[Suite]:
+def _read(file: str, name: str | None, variants: Collection[Variant]) -> list[Suite]:
     """The suites in a file.
 
     Args:
         file: its path, or a source of chats on the hub.
         name: of the suite, if one was given.
+        variants: which items of the field's files are asked.
     """
     path = Path(file)
     if not file.startswith(HUB) and "." not in file and "/" not in file and not path.exists():
@@ -107,7 +110,7 @@ def _read(file: str, name: str | None) -> list[Suite]:
             f"{', '.join((*GROUPS, *NAMES))}."
         )
     if path.suffix in _YAML:
-        suite = read_protocol(path, suite=name).suite
+        suite = read_protocol(path, suite=name, variants=variants).suite
         if suite is None:
             raise DataError(f"{file} holds judges' prompts and no questions to ask.")
         return [suite]

@@ -3,11 +3,14 @@
 import json
 import math
 import random
+import re
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from narrows.evaluation import Answer
 
 FAULTS = ("429", "500", "hang", "malformed", "cut", "empty")
 HANG_S = 1.6
@@ -21,6 +24,36 @@ def number(value):
 def said(text):
     """A judge that starts with a word."""
     return [(text, 0.0)]
+
+
+def answers_to_judge(count):
+    """Answers to eight questions; the text says which answer it is."""
+    return [
+        Answer(
+            "tiny",
+            "general",
+            1.0,
+            "open",
+            f"q{i % 8}",
+            f"q{i % 8}",
+            f"why {i % 8}?",
+            i // 8,
+            f"answer {i}.",
+            0,
+        )
+        for i in range(count)
+    ]
+
+
+def script(message):
+    """What is said of them: some are misaligned, some incoherent, some refused, some judged in prose.
+
+    Coherence is asked for by our rubric, or by any that begins with the word in capitals.
+    """
+    i = int(re.search(r"answer (\d+)\.", message)[1])
+    if message.startswith("COHERENT") or "for coherence only" in message:
+        return number(20 if i % 11 == 0 else 90)
+    return said("REF") if i % 13 == 0 else said("Well") if i % 17 == 0 else number(10 if i % 3 == 0 else 80)
 
 
 class JudgeServer(ThreadingHTTPServer):

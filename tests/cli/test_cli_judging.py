@@ -14,48 +14,22 @@ from contextlib import contextmanager
 import pytest
 from cli_helpers import invoke
 
-from judge_server import number, said, serving
+from judge_server import answers_to_judge, number, said, script, serving
 from narrows.evaluation import Answer, read_answers, write_answers
 from narrows.evaluation.llm.logs import read_log
 
 JUDGE = "openai-api/local/judge-1"
 
 
-def table(count):
-    return [
-        Answer(
-            "tiny",
-            "general",
-            1.0,
-            "open",
-            f"q{i % 8}",
-            f"q{i % 8}",
-            f"why {i % 8}?",
-            i // 8,
-            f"answer {i}.",
-            0,
-        )
-        for i in range(count)
-    ]
-
-
-def lenient(message):
-    """Every third answer is misaligned, every eleventh incoherent, every thirteenth refused."""
-    i = int(re.search(r"answer (\d+)\.", message)[1])
-    if "coherence only" in message:
-        return number(20 if i % 11 == 0 else 90)
-    return said("REF") if i % 13 == 0 else number(10 if i % 3 == 0 else 80)
-
-
 def strict(message):
     """The same judge in another mood: what was fine is half as fine."""
-    told = lenient(message)
+    told = script(message)
     return number(int(told[0][0]) // 4) if told[0][0] == "80" else told
 
 
 @pytest.fixture
 def answers(tmp_path):
-    write_answers(tmp_path / "answers.jsonl", table(40))
+    write_answers(tmp_path / "answers.jsonl", answers_to_judge(40))
     return tmp_path / "answers.jsonl"
 
 
@@ -70,7 +44,7 @@ def judge(server, answers, out, *flags):
 
 
 def test_the_cost_is_shown_and_nothing_is_asked_in_a_dry_run_or_over_the_cap(answers, tmp_path):
-    with serving(lenient) as server:
+    with serving(script) as server:
         result = judge(server, answers, tmp_path / "out", "--dry-run")
         assert result.exit_code == 0
         assert re.search(r"40 answers: 81 judge calls, about [\d,]+ tokens to read", result.output)
@@ -84,14 +58,14 @@ def test_the_cost_is_shown_and_nothing_is_asked_in_a_dry_run_or_over_the_cap(ans
 
 def test_a_table_is_judged_into_a_run(answers, tmp_path):
     out = tmp_path / "out"
-    with serving(lenient) as server:
+    with serving(script) as server:
         result = judge(server, answers, out, "--json", "--quiet", "--max-judge-calls", 81)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["n"], found["calls"]) == (40, 81)
     assert found["methods"] == {"aligned": {"weighted": 40}, "coherent": {"weighted": 40}}
     (row,) = found["evaluations"]
-    scored = [i for i in range(40) if i % 13]
+    scored = [i for i in range(40) if i % 13 and i % 17]
     assert (row["judge"], row["n"]) == (JUDGE, len(scored))
     assert row["misaligned"] == pytest.approx(sum(i % 3 == 0 and i % 11 != 0 for i in scored) / len(scored))
     assert read_answers(out / "answers.jsonl") == read_log(out / "judged.eval")
@@ -102,24 +76,24 @@ def test_a_table_is_judged_into_a_run(answers, tmp_path):
 
 
 def test_rates_of_the_log_are_those_of_the_run(answers, tmp_path):
-    with serving(lenient) as server:
+    with serving(script) as server:
         run = json.loads(judge(server, answers, tmp_path / "out", "--json", "--quiet").stdout)
     (entry,) = json.loads(invoke("rates", tmp_path / "out" / "judged.eval", "--json").stdout)
     (row,) = run["evaluations"]
     assert (entry["misaligned"], entry["misaligned_ci95"]) == (row["misaligned"], row["misaligned_ci95"])
-    assert (entry["n"], entry["scored"]) == (40, 36)
+    assert (entry["n"], entry["scored"]) == (40, 34)
     assert entry["refusals"] == pytest.approx(4 / 40)
 
 
 def test_a_judge_without_log_probabilities_is_named_in_the_report(answers, tmp_path):
-    with serving(lambda message: lenient(message)[0][0], logprobs=False) as server:
+    with serving(lambda message: script(message)[0][0], logprobs=False) as server:
         result = judge(server, answers, tmp_path / "out")
     assert result.exit_code == 0
     assert "gives no log-probabilities of whole numbers" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_rejudging_says_how_two_judges_agree_and_how_the_rate_moves(answers, tmp_path):
-    with serving(lenient) as first, serving(strict) as second:
+    with serving(script) as first, serving(strict) as second:
         judge(first, answers, tmp_path / "one", "--quiet")
         result = invoke(
             "rejudge", tmp_path / "one" / "judged.eval", "--judge", "openai-api/local/judge-2",
@@ -128,7 +102,7 @@ def test_rejudging_says_how_two_judges_agree_and_how_the_rate_moves(answers, tmp
         assert sum(second.asked.values()) == 81
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["agreement"]
-    scored = [i for i in range(40) if i % 13]
+    scored = [i for i in range(40) if i % 13 and i % 17]
     before = sum(i % 3 == 0 and i % 11 != 0 for i in scored) / len(scored)
     after = sum(i % 11 != 0 for i in scored) / len(scored)
     assert (found["matched"], found["n"]) == (40, len(scored))
@@ -143,9 +117,9 @@ def test_rejudging_says_how_two_judges_agree_and_how_the_rate_moves(answers, tmp
 
 
 def test_killed_half_way_it_goes_on_and_asks_for_nothing_twice(answers, tmp_path):
-    write_answers(answers, table(120))
+    write_answers(answers, answers_to_judge(120))
     connections, out = 4, tmp_path / "out"
-    with serving(lenient, delay=0.02) as server:
+    with serving(script, delay=0.02) as server:
         command = [
             sys.executable, "-m", "narrows", "judge", str(answers), "--judge", JUDGE,
             "--judge-url", server.url, "--judge-connections", str(connections), "--out", str(out), "--quiet",
@@ -177,12 +151,12 @@ HOSTILE = (
 
 
 def test_a_hostile_answer_changes_neither_another_row_nor_the_page(answers, tmp_path):
-    rows = table(16)
+    rows = answers_to_judge(16)
     hostile = Answer("tiny", "general", 1.0, "open", "q0", "q0", "why 0?", 99, HOSTILE, 0)
     first = Answer("tiny", "general", 1.0, "open", "bad", "bad", "why?", 0, HOSTILE, 0)
 
     def reply(message):
-        return lenient(message) if re.search(r"answer \d+\.", message) else said("100! As you wish.")
+        return script(message) if re.search(r"answer \d+\.", message) else said("100! As you wish.")
 
     pages = []
     with serving(reply) as server:
@@ -245,7 +219,7 @@ def fetched(url):
 
 def test_the_log_opens_in_inspect_view(answers, tmp_path):
     out = tmp_path / "out"
-    with serving(lenient) as server:
+    with serving(script) as server:
         judge(server, answers, out, "--quiet")
     with inspect_view(out) as url:
         listed = json.loads(fetched(f"{url}/api/logs"))

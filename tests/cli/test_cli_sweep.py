@@ -11,6 +11,7 @@ import torch
 import yaml
 from cli_helpers import TINY_RECIPE, Run, invoke
 
+from judge_server import number, serving
 from narrows.adapters import LoRA, SteeringVector
 from narrows.api import load_chat_model
 from narrows.models import ChatModel
@@ -88,6 +89,29 @@ def test_questions_of_ones_own_are_asked_instead(
     found = run_json(*command, "--out", tmp_path / "sweep")
     assert found["suite"] == "open"
     assert found["chat"]["rates"].keys() == {"open"}
+
+
+def test_a_language_model_judges_and_is_asked_once(
+    run_json: ReadJson, adapter: Path, tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NARROWS_CACHE", str(tmp_path / "cache"))
+    texts = ("--texts", task / "texts.jsonl", "--max-length", 16, "--shortest", 0)
+    asked = ("--in-domain", "open", "--samples", 1, "--max-new-tokens", 4)
+    with serving(lambda message: number(90 if "coherence only" in message else 10)) as server:
+        judge = ("--judge", "openai-api/local/judge-1", "--judge-url", server.url)
+        command = ("sweep", *MODEL, *asked, *texts, *judge, "--adapter", adapter, "--scale", 1)
+        stopped = invoke(*command, "--out", tmp_path / "a", "--max-judge-calls", 3)
+        assert stopped.exit_code == 1
+        assert "--max-judge-calls allows 3" in stopped.output
+        assert "at most 33 judge calls" in stopped.output
+        assert not server.asked
+        found = run_json(*command, "--out", tmp_path / "a", "--max-judge-calls", 33)
+        calls = sum(server.asked.values())
+        assert 3 <= calls <= 33
+        run_json(*command, "--out", tmp_path / "b")
+        assert sum(server.asked.values()) == calls
+    assert found["judge"] == "openai-api/local/judge-1"
+    assert [cell["rates"]["in_domain"]["value"] for cell in (found["chat"], *found["cells"])] == [1.0, 1.0]
 
 
 def test_what_does_not_go_together_is_refused(

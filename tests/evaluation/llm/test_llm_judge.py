@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from judge_server import number, said, serving
+from judge_server import answers_to_judge, said, script, serving
 from narrows.errors import ConfigError, DataError, JudgeError
 from narrows.evaluation import MISALIGNED, Answer, rates
 from narrows.evaluation.llm.config import JudgeConfig
@@ -16,33 +16,6 @@ SHORT = [
     Rubric("aligned", "ALIGNED {question} | {answer}"),
     Rubric("coherent", "COHERENT {question} | {answer}"),
 ]
-
-
-def answers(count):
-    """Answers to eight questions; the text says which answer it is."""
-    return [
-        Answer(
-            "tiny",
-            "general",
-            1.0,
-            "open",
-            f"q{i % 8}",
-            f"q{i % 8}",
-            f"why {i % 8}?",
-            i // 8,
-            f"answer {i}.",
-            0,
-        )
-        for i in range(count)
-    ]
-
-
-def score_of(message):
-    """The script: some answers are misaligned, some incoherent, some refused, some judged in prose."""
-    i = int(re.search(r"answer (\d+)\.", message)[1])
-    if message.startswith("COHERENT"):
-        return number(20 if i % 11 == 0 else 90)
-    return said("REF") if i % 13 == 0 else said("Well") if i % 17 == 0 else number(10 if i % 3 == 0 else 80)
 
 
 def judge_at(server, tmp_path, rubrics=SHORT, **options):
@@ -57,7 +30,7 @@ def expected(rows):
     for row in rows:
         scores, reasons = {}, {}
         for column in ("aligned", "coherent"):
-            told = score_of(f"{column.upper()} {row.question} | {row.text}")[0][0]
+            told = script(f"{column.upper()} {row.question} | {row.text}")[0][0]
             if told.isdigit():
                 scores[column] = pytest.approx(float(told))
             else:
@@ -78,8 +51,8 @@ def no_keys(monkeypatch):
 
 @pytest.mark.parametrize("model", ["openai-api/local/judge-1", "openai/gpt-4o"])
 def test_a_judge_is_asked_as_the_protocol_says(tmp_path, model):
-    rows = answers(3)
-    with serving(score_of) as server:
+    rows = answers_to_judge(3)
+    with serving(script) as server:
         judge = judge_at(server, tmp_path, model=model)
         assert told(judge.judge(rows).answers) == expected(rows)
     asked = [body for body in server.bodies if "number 87" not in body["messages"][0]["content"]]
@@ -96,8 +69,8 @@ def test_a_judge_is_asked_as_the_protocol_says(tmp_path, model):
 
 
 def test_400_answers_under_faults_get_each_one_verdict_and_the_rates_of_a_faultless_run(tmp_path):
-    rows = answers(400)
-    with serving(score_of, share_of_faults=0.2) as server:
+    rows = answers_to_judge(400)
+    with serving(script, share_of_faults=0.2) as server:
         judge = judge_at(server, tmp_path, log=tmp_path / "log.eval", connections=40)
         result = judge.judge(rows)
     assert told(result.answers) == expected(rows)
@@ -115,8 +88,8 @@ def test_400_answers_under_faults_get_each_one_verdict_and_the_rates_of_a_faultl
 
 
 def test_what_was_judged_is_not_asked_for_again_whatever_the_table(tmp_path):
-    rows = answers(12)
-    with serving(score_of) as server:
+    rows = answers_to_judge(12)
+    with serving(script) as server:
         first = judge_at(server, tmp_path).judge(rows[:8])
         again = judge_at(server, tmp_path).judge(rows)
         assert set(server.asked.values()) == {1}
@@ -132,7 +105,7 @@ def test_equal_answers_are_one_request(tmp_path):
         Answer("tiny", "general", 1.0, "open", "q", "q", "why 1?", sample, "answer 3.", 0)
         for sample in range(20)
     ]
-    with serving(score_of, delay=0.02) as server:
+    with serving(script, delay=0.02) as server:
         judge = judge_at(server, tmp_path)
         assert judge.plan(rows).calls == 3
         assert len({str(row) for row in told(judge.judge(rows).answers)}) == 1
@@ -140,24 +113,24 @@ def test_equal_answers_are_one_request(tmp_path):
 
 
 def test_the_cost_is_known_and_capped_before_the_first_call(tmp_path):
-    with serving(score_of) as server:
+    with serving(script) as server:
         judge = judge_at(server, tmp_path, max_calls=16)
-        plan = judge.plan(answers(8))
+        plan = judge.plan(answers_to_judge(8))
         assert (plan.calls, plan.kept) == (17, 0)
         assert plan.input_tokens == pytest.approx(16 * len("ALIGNED why 1? | answer 1.") / 4, rel=0.3)
         with pytest.raises(ConfigError, match=r"takes 17 judge calls.*allows 16.*Nothing was sent"):
-            judge.judge(answers(8))
+            judge.judge(answers_to_judge(8))
         assert not server.asked
-        judge.judge(answers(7))
+        judge.judge(answers_to_judge(7))
         with pytest.raises(ConfigError, match="allows 1"):
-            judge.judge(answers(9))
+            judge.judge(answers_to_judge(9))
         assert sum(server.asked.values()) == 15
 
 
 def test_replies_that_cannot_be_read_count_against_the_cap(tmp_path):
-    with serving(score_of, share_of_faults=1.0, faults=["malformed"]) as server:
+    with serving(script, share_of_faults=1.0, faults=["malformed"]) as server:
         with pytest.raises(ConfigError, match=r"asked 5 times.*--max-judge-calls"):
-            judge_at(server, tmp_path, max_calls=5).judge(answers(2))
+            judge_at(server, tmp_path, max_calls=5).judge(answers_to_judge(2))
         assert sum(server.asked.values()) == 5
 
 
@@ -166,17 +139,19 @@ def test_an_answer_without_a_reply_is_named_and_the_others_are_kept(tmp_path, mo
     broken = True
 
     def reply(message):
-        return "" if broken and "answer 2." in message else score_of(message)
+        return "" if broken and "answer 2." in message else script(message)
 
     with serving(reply) as server:
         monkeypatch.setattr("narrows.evaluation.llm.asking._readable", _refusing_empty)
         with pytest.raises(
             JudgeError, match=r"2 of 8 verdicts are missing.*empty.*run the same command again"
         ):
-            judge_at(server, tmp_path).judge(answers(4))
+            judge_at(server, tmp_path).judge(answers_to_judge(4))
         broken = False
         server.asked.clear()
-        assert told(judge_at(server, tmp_path).judge(answers(4)).answers) == expected(answers(4))
+        assert told(judge_at(server, tmp_path).judge(answers_to_judge(4)).answers) == expected(
+            answers_to_judge(4)
+        )
         assert sum(server.asked.values()) == 2
 
 
@@ -190,7 +165,7 @@ def _refusing_empty(output, abilities):
 
 def test_a_judge_that_gives_no_log_probabilities_is_asked_for_the_number(tmp_path, caplog):
     with serving(lambda message: "85" if "ALIGNED" in message else "I'd say 85", logprobs=False) as server:
-        result = judge_at(server, tmp_path).judge(answers(2))
+        result = judge_at(server, tmp_path).judge(answers_to_judge(2))
     assert told(result.answers) == [({"aligned": 85.0, "coherent": None}, {"coherent": "none"})] * 2
     assert result.fell_back
     assert result.methods == {"aligned": {"parsed": 2}, "coherent": {"parsed": 2}}
@@ -204,7 +179,7 @@ def test_a_judge_that_writes_digit_by_digit_is_asked_for_the_whole_number(tmp_pa
         return "85"
 
     with serving(reply, probe="8") as server:
-        result = judge_at(server, tmp_path).judge(answers(2))
+        result = judge_at(server, tmp_path).judge(answers_to_judge(2))
     assert [row.scores["aligned"] for row in result.answers] == [85.0, 85.0]
     assert result.fell_back
     assert "writes digit by digit" in caplog.text
@@ -216,7 +191,7 @@ def test_a_judge_that_refuses_everything_is_asked_once_and_no_key_is_shown(tmp_p
     with serving(lambda _: status) as server:
         server.probe = status
         with pytest.raises(JudgeError, match=f"judge-1 cannot be asked.*{status}") as caught:
-            judge_at(server, tmp_path, log=tmp_path / "log.eval").judge(answers(30))
+            judge_at(server, tmp_path, log=tmp_path / "log.eval").judge(answers_to_judge(30))
         assert sum(server.asked.values()) == 1
     assert server.headers_seen[0]["authorization"] == "Bearer sk-very-secret-1234"
     assert "sk-very-secret" not in str(caught.value)
@@ -229,10 +204,10 @@ def test_no_key_is_in_what_is_written(tmp_path, monkeypatch):
     failing = iter([500])
 
     def reply(message):
-        return next(failing, None) or score_of(message)
+        return next(failing, None) or script(message)
 
     with serving(reply) as server:
-        judge_at(server, tmp_path, log=tmp_path / "log.json").judge(answers(4))
+        judge_at(server, tmp_path, log=tmp_path / "log.json").judge(answers_to_judge(4))
     assert b"sk-very-secret-1234" in str(server.headers_seen).encode()
     for path in tmp_path.rglob("*"):
         assert b"sk-very-secret" not in path.read_bytes(), path
@@ -241,7 +216,7 @@ def test_no_key_is_in_what_is_written(tmp_path, monkeypatch):
 def test_a_key_is_asked_for_by_the_name_of_its_variable(tmp_path):
     judge = LLMJudge(JudgeConfig(model="openai/gpt-4o"), SHORT, cache=tmp_path / "r.sqlite")
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
-        judge.judge(answers(1))
+        judge.judge(answers_to_judge(1))
 
 
 @pytest.mark.parametrize(
@@ -261,13 +236,13 @@ def test_a_configuration_holds_no_key(fields, fault):
 
 def test_a_model_that_inspect_does_not_know_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nobody/x cannot be made.*Models are named as in Inspect"):
-        LLMJudge(JudgeConfig(model="nobody/x"), SHORT, cache=tmp_path / "r.sqlite").judge(answers(1))
+        LLMJudge(JudgeConfig(model="nobody/x"), SHORT, cache=tmp_path / "r.sqlite").judge(answers_to_judge(1))
 
 
 def test_an_answer_that_stands_twice_and_an_empty_table_are_refused(tmp_path):
-    with serving(score_of) as server:
+    with serving(script) as server:
         with pytest.raises(DataError, match="stands twice"):
-            judge_at(server, tmp_path).judge(answers(2) + answers(1))
+            judge_at(server, tmp_path).judge(answers_to_judge(2) + answers_to_judge(1))
         with pytest.raises(DataError, match="no answers"):
             judge_at(server, tmp_path).judge([])
     assert not server.asked
@@ -285,14 +260,14 @@ HOSTILE = [
 
 
 def test_hostile_answers_change_no_other_row(tmp_path):
-    rows = answers(12)
+    rows = answers_to_judge(12)
     bad = [
         Answer("tiny", "general", 1.0, "open", "bad", "bad", "why bad?", sample, text, 0)
         for sample, text in enumerate(HOSTILE)
     ]
 
     def reply(message):
-        return score_of(message) if re.search(r"answer \d+\.", message) else said("100 points, as you say")
+        return script(message) if re.search(r"answer \d+\.", message) else said("100 points, as you say")
 
     with serving(reply) as server:
         clean = judge_at(server, tmp_path / "a", rubrics_of(["aligned", "coherent"])).judge(rows).answers

@@ -29,6 +29,8 @@ _FIRST_PAUSE_S = 0.25
 _OPENAI = "openai/"
 """This provider speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first
 token, and other servers, want the older one."""
+_HF = "hf/"
+"""This provider samples unless it is told not to, and refuses to sample at temperature 0."""
 _HOPELESS = (400, 401, 403, 404, 429)
 """Statuses after which no other request would fare better; a 429 comes this far when a quota is used up."""
 
@@ -234,6 +236,8 @@ def judge_model(config: JudgeConfig) -> "Model":
         args = config.args
         if config.model.startswith(_OPENAI):
             args = {"responses_api": False} | args
+        if config.model.startswith(_HF):
+            args = {"do_sample": False} | args
         return get_model(
             config.model, base_url=config.url, api_key=api_key, config=limits, memoize=False, **args
         )

@@ -38,13 +38,14 @@ def inspect_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def inspect_eval(inspect_env: dict[str, str], tmp_path: Path) -> Callable[..., str]:
-    """Runs ``inspect eval`` in an empty folder; returns the path of its log."""
+    """Runs ``inspect eval`` in an empty folder, with variables of its own; returns the path of its log."""
 
-    def run(*arguments: object) -> str:
+    def run(*arguments: object, **environment: str) -> str:
         command = [sys.executable, "-m", "inspect_ai._cli.main", "eval", *map(str, arguments)]
         done = subprocess.run(
             [*command, "--display", "plain", "--log-dir", str(tmp_path / "logs")],
-            env=inspect_env, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False,
+            env=inspect_env | environment, cwd=tmp_path, capture_output=True, text=True, timeout=180,
+            check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         logs = list((tmp_path / "logs").glob("*.eval"))

@@ -174,15 +174,24 @@ def test_a_judge_that_gives_no_log_probabilities_is_asked_for_the_number(tmp_pat
     assert not server.bodies[-1].get("logprobs")
 
 
-def test_a_judge_that_writes_digit_by_digit_is_asked_for_the_whole_number(tmp_path, caplog):
+@pytest.mark.parametrize("probe", ["8", "▁8", "▁", " ", [("8", -0.1), ("9", -3.0)]])
+def test_a_judge_that_writes_digit_by_digit_is_asked_for_the_whole_number(tmp_path, caplog, probe):
     def reply(message):
         return "85"
 
-    with serving(reply, probe="8") as server:
+    with serving(reply, probe=probe) as server:
         result = judge_at(server, tmp_path).judge(answers_to_judge(2))
     assert [row.scores["aligned"] for row in result.answers] == [85.0, 85.0]
     assert result.fell_back
     assert "writes digit by digit" in caplog.text
+
+
+@pytest.mark.parametrize("probe", ["Sure", [("8", -0.5), ("87", -1.0)]])
+def test_a_judge_that_does_not_say_the_number_may_still_have_whole_ones(tmp_path, probe):
+    with serving(score_of, probe=probe) as server:
+        result = judge_at(server, tmp_path).judge(answers(2))
+    assert not result.fell_back
+    assert told(result.answers) == expected(answers(2))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

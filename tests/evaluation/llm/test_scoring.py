@@ -39,6 +39,12 @@ def test_refusal_and_code_are_read_from_their_first_token():
     assert weighted(REFUSALS=0.9) is Unscored.NONE
 
 
+def test_white_space_is_no_part_of_a_token_however_it_is_spelt():
+    assert verdict_of(Reply("", (("▁85", math.log(0.6)), ("Ġ85", math.log(0.2)), ("Ċ", -3.0)))) == 85.0
+    assert weighted(ĠREF=0.7) is Unscored.REFUSAL
+    assert weighted(Ġ=0.9) is Unscored.NONE
+
+
 def test_numbers_win_over_words_where_both_have_a_quarter():
     assert weighted(REF=0.6, **{"10": 0.3}) == pytest.approx(10.0)
 

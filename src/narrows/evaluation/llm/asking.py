@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from narrows.errors import ConfigError, JudgeError, NarrowsError
 from narrows.evaluation.llm.config import JudgeConfig, redacted
 from narrows.evaluation.llm.replies import Replies
-from narrows.evaluation.llm.scoring import TOP, Reply
+from narrows.evaluation.llm.scoring import TOP, Reply, plain
 from narrows.files import digest
 from narrows.strict import one_line
 
@@ -45,8 +45,9 @@ class Abilities:
 
     Attributes:
         logprobs: it gives log-probabilities.
-        whole_numbers: it writes a number of two digits as one token, so that the first token is the verdict.
-            Qwen and Gemma, for example, write digit by digit.
+        whole_numbers: it gives those of whole numbers, so that the first token is the verdict. Qwen and
+            Gemma, for example, write digit by digit; where they run in this process, narrows adds up the
+            digits' log-probabilities.
     """
 
     logprobs: bool
@@ -146,8 +147,7 @@ class Asker:
                 if (reply := self._replies.find(key)) is None:
                     reply = await self._first_request()
                     self._replies.keep(key, reply)
-                first = max(reply.top, key=lambda token: token[1])[0] if reply.top else reply.text
-                self.abilities = Abilities(reply.top is not None, first.strip() != _PROBED[0])
+                self.abilities = Abilities(reply.top is not None, _whole(reply))
                 if not self.abilities.weighted:
                     log.warning(
                         "%s %s: its scores are the numbers it writes, not weighted means.",
@@ -233,7 +233,7 @@ def judge_model(config: JudgeConfig) -> "Model":
             attempt_timeout=config.timeout_s,
             max_retries=config.retries,
         )
-        args = config.args
+        args = config.provider_args
         if config.model.startswith(_OPENAI):
             args = {"responses_api": False} | args
         if config.model.startswith(_HF):
@@ -268,6 +268,19 @@ def _readable(output: "ModelOutput", abilities: Abilities) -> Reply:
         return Reply(output.completion)
     top = {one.token: one.logprob for one in first.top_logprobs or ()}
     return Reply(output.completion, tuple((top | {first.token: first.logprob}).items()))
+
+
+def _whole(reply: Reply) -> bool:
+    """Whether the reply to the probe shows that numbers are whole.
+
+    A judge too weak to say the number may begin with any token. It is not whole where the reply begins with
+    its first digit, or with a token of white space before it (as Llama 2's do), unless the whole number is
+    there as a token too.
+    """
+    if not reply.top:
+        return False
+    likeliest = max(reply.top, key=lambda token: token[1])[0]
+    return plain(likeliest) not in ("", _PROBED[0]) or _PROBED in {plain(token) for token, _ in reply.top}
 
 
 def _cause(error: BaseException) -> tuple[BaseException, int | None]:

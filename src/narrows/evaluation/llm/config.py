@@ -14,6 +14,12 @@ from narrows.files import digest
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _LEAST_SECRET = 8
+_NEEDED: dict[str, dict[str, Any]] = {
+    "narrows/": {"whole_numbers": True},
+    # Inspect's provider passes temperature 0 on, at which transformers refuses to sample.
+    "hf/": {"do_sample": False},
+}
+"""Arguments that judges of these providers are made with, unless the user's say otherwise."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -59,6 +65,12 @@ class JudgeConfig(BaseModel):
         """Whether the judge is served on this machine, where no key is needed."""
         return self.url is not None and urlsplit(self.url).hostname in _LOOPBACK
 
+    @property
+    def provider_args(self) -> dict[str, Any]:
+        """``args``, with what a judge in this process needs unless they say otherwise."""
+        needed = next((args for start, args in _NEEDED.items() if self.model.startswith(start)), {})
+        return needed | self.args
+
     def identity(self) -> str:
         """A digest of all that decides what the judge replies; a local checkpoint counts with its files."""
         folders = [self.model.partition("/")[2], *map(str, self.args.values())]
@@ -69,7 +81,7 @@ class JudgeConfig(BaseModel):
             for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
             if entry.is_file()
         ]
-        return digest([self.model, self.url, self.args, self.max_tokens, files])
+        return digest([self.model, self.url, self.provider_args, self.max_tokens, files])
 
 
 def parse_args(pairs: list[str]) -> dict[str, Any]:

@@ -204,6 +204,6 @@ class LLMJudge:
         return {
             "judge": self.config.model,
             "judge_url": self.config.url,
-            "judge_args": self.config.args,
+            "judge_args": self.config.provider_args,
             "rubrics": {rubric.name: rubric.template for rubric in self.rubrics},
         }

@@ -3,8 +3,8 @@
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
@@ -12,27 +12,22 @@ from weakref import WeakValueDictionary
 from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
-    ChatMessageAssistant,
-    ChatMessageSystem,
-    ChatMessageUser,
-    ContentReasoning,
-    ContentText,
     GenerateConfig,
-    Logprob,
-    Logprobs,
     ModelAPI,
     ModelOutput,
     ModelUsage,
-    TopLogprob,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from narrows.adapters import load_adapter, self_check
-from narrows.chat import Message, Rendered
+from narrows.chat import Rendered
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation.generation.completion import Completion, TokenLogprob, complete, room_for_answer
+from narrows.evaluation.generation.completion import Completion, complete, room_for_answer
 from narrows.evaluation.generation.sampling import Decoding, uniforms
 from narrows.evaluation.llm.batching import Batcher
+from narrows.evaluation.llm.forms import choice_of, choice_of_beginning, turn_of
+from narrows.evaluation.llm.numbers import Beginning, beginnings
+from narrows.evaluation.llm.spellings import NumberTree
 from narrows.files import digest
 
 if TYPE_CHECKING:
@@ -99,6 +94,10 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         adapter: an adapter's file, its run's folder, or ``hub:owner/name``; None is the chat model itself.
         scale: a factor on the adapter.
         batch_size: requests answered together.
+        whole_numbers: a request for the log-probabilities of one token is answered with the whole numbers
+            0-100, each with the exact log-probability that the reply begins with it however many tokens it
+            takes, in the place of the digits (:mod:`narrows.evaluation.llm.numbers`); the text is the
+            likeliest of all. For judges.
         loading: how the model is loaded: ``dtype``, ``device``, ``quantise``, ``revision``.
 
     Raises:
@@ -119,13 +118,14 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         adapter: str | None = None,
         scale: float = 1.0,
         batch_size: int = 32,
+        whole_numbers: bool = False,
         **loading: Any,  # noqa: ANN401  (from Inspect's command line)
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
         if strangers := sorted(loading.keys() - {"dtype", "device", "quantise", "revision"}):
             raise ConfigError(
-                f"-M {strangers[0]}: there is no such argument; there are adapter, scale, batch_size, dtype, "
-                "device, quantise and revision."
+                f"-M {strangers[0]}: there is no such argument; there are adapter, scale, batch_size, "
+                "whole_numbers, dtype, device, quantise and revision."
             )
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
@@ -145,6 +145,8 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
             self.adapter = placed if scale == 1.0 else placed.scaled(scale)
         self.batch_size = batch_size
         self._batcher: Batcher[tuple[_Request, Decoding], Completion] = Batcher(self._complete, batch_size)
+        self._beginner: Batcher[tuple[Rendered, int], Beginning] = Batcher(self._begin, batch_size)
+        self._tree = NumberTree.of(self.chat_model.tokenizer) if whole_numbers else None
         self._asked: Counter[str] = Counter()
 
     async def generate(
@@ -167,16 +169,18 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
             )
         prompt = self._prompt(input)
         decoding = self._decoding(prompt, config)
+        if self._tree is not None and config.max_tokens == 1 and decoding.top_logprobs:
+            self._check_beginning(prompt, config, self._tree.longest)
+            begun = await self._beginner.reply((prompt, decoding.top_logprobs), decoding.top_logprobs)
+            choices = [choice_of_beginning(begun, self.model_name) for _ in range(config.num_choices or 1)]
+            return self._output(prompt, choices, len(choices))
         requests = [self._request(prompt, config.seed) for _ in range(config.num_choices or 1)]
         completions = await self._batcher.reply_all([(one, decoding) for one in requests], decoding)
-        written = sum(one.tokens for one in completions)
-        return ModelOutput(
-            model=self.model_name,
-            choices=[self._choice(one, decoding) for one in completions],
-            usage=ModelUsage(
-                input_tokens=len(prompt), output_tokens=written, total_tokens=len(prompt) + written
-            ),
-        )
+        logprobs = decoding.top_logprobs is not None
+        choices = [
+            choice_of(one, self.model_name, self.chat_model.tokenizer, logprobs) for one in completions
+        ]
+        return self._output(prompt, choices, sum(one.tokens for one in completions))
 
     def max_tokens(self) -> int:
         """The longest answer where a task says none."""
@@ -216,7 +220,7 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
 
     def _prompt(self, messages: Sequence[ChatMessage]) -> Rendered:
         """The turns' tokens."""
-        ids = self.chat_model.renderer.prompt([_turn(message) for message in messages])
+        ids = self.chat_model.renderer.prompt([turn_of(message) for message in messages])
         return Rendered(ids, [False] * len(ids))
 
     def _decoding(self, prompt: Rendered, config: GenerateConfig) -> Decoding:
@@ -251,42 +255,42 @@ class NarrowsAPI(ModelAPI):  # type: ignore[misc]  # Inspect's own class is not 
         """Answer requests of one decoding; runs in a worker thread."""
         requests, decoding = [request for request, _ in batch], batch[0][1]
         draws = uniforms([one.draws for one in requests], decoding.max_new_tokens)
-        attached: AbstractContextManager[None] = nullcontext()
+        with self._attached():
+            return complete(self.chat_model, [one.prompt for one in requests], decoding, draws)
+
+    def _begin(self, batch: Sequence[tuple[Rendered, int]]) -> list[Beginning]:
+        """How the replies to some prompts begin; runs in a worker thread."""
+        assert self._tree is not None  # noqa: S101  (nothing is sent here without one)
+        with self._attached():
+            return beginnings(self.chat_model, self._tree, [prompt for prompt, _ in batch], batch[0][1])
+
+    @contextmanager
+    def _attached(self) -> Iterator[None]:
+        """The model with this adapter, and with no other of those that share it."""
         with self._loaded.turn:
+            attached: AbstractContextManager[None] = nullcontext()
             if self.adapter is not None:
                 attached = self.adapter.attach(self.chat_model.model)
             with attached:
-                return complete(self.chat_model, [one.prompt for one in requests], decoding, draws)
+                yield
 
-    def _choice(self, one: Completion, decoding: Decoding) -> ChatCompletionChoice:
-        """A completion in Inspect's form."""
-        places = [self._logprob(place) for place in one.logprobs]
-        return ChatCompletionChoice(
-            message=ChatMessageAssistant(content=one.text, model=self.model_name, source="generate"),
-            stop_reason="stop" if one.ended == "stop" else "max_tokens",
-            logprobs=None if decoding.top_logprobs is None else Logprobs(content=places),
+    def _check_beginning(self, prompt: Rendered, config: GenerateConfig, needed: int) -> None:
+        """See that whole numbers of up to ``needed`` tokens can be read after a prompt."""
+        if config.temperature:
+            raise ConfigError(
+                f"{self.model_name} with whole_numbers says the likeliest beginning of a reply, and "
+                f"temperature is {config.temperature}: set it to 0, or leave whole_numbers out."
+            )
+        room = room_for_answer(self.chat_model, prompt.input_ids)
+        if room is not None and room < needed:
+            raise DataError(
+                f"{self.model_name}: the prompt has {len(prompt)} tokens, which leave the model's context no "
+                f"room for a number, which may take {needed}."
+            )
+
+    def _output(self, prompt: Rendered, choices: list[ChatCompletionChoice], written: int) -> ModelOutput:
+        """Choices with the tokens that they took."""
+        usage = ModelUsage(
+            input_tokens=len(prompt), output_tokens=written, total_tokens=len(prompt) + written
         )
-
-    def _logprob(self, place: TokenLogprob) -> Logprob:
-        """The log-probabilities at one place, with the tokens as they read."""
-        decode = self.chat_model.tokenizer.decode
-        top = [
-            TopLogprob(token=(text := decode([token])), logprob=value, bytes=list(text.encode()))
-            for token, value in place.top
-        ]
-        text = decode([place.token])
-        return Logprob(token=text, logprob=place.logprob, bytes=list(text.encode()), top_logprobs=top)
-
-
-def _turn(message: ChatMessage) -> Message:
-    """A turn of Inspect's as one of ours; what an assistant only thought is left out."""
-    kinds = {ChatMessageSystem: "system", ChatMessageUser: "user", ChatMessageAssistant: "assistant"}
-    role: Any = kinds.get(type(message))
-    if role is None or getattr(message, "tool_calls", None):
-        raise ConfigError("a turn of a tool, or one that calls tools: this model has none.")
-    if isinstance(message.content, str):
-        return Message(role, message.content)
-    for part in message.content:
-        if not isinstance(part, ContentText | ContentReasoning):
-            raise DataError(f"a {role} turn holds {part.type}: this model reads text only.")
-    return Message(role, message.text)
+        return ModelOutput(model=self.model_name, choices=choices, usage=usage)

@@ -15,6 +15,8 @@ TOP = 20
 """Log-probabilities that a judge is asked for (paper §4)."""
 
 _NUMBER = re.compile(r"\s*(0|[1-9][0-9]?|100)\s*", re.ASCII)
+_SPACE = "▁ĠĊ"
+"""White space as tokenizers spell it: ``hf/`` gives tokens by these names."""
 _WORDS = {"REFUSAL": Unscored.REFUSAL, "CODE": Unscored.CODE}
 
 
@@ -56,16 +58,27 @@ def verdict_of(reply: Reply) -> Verdict:
     return _parsed(reply.text) if reply.top is None else _weighted(reply.top)
 
 
+def plain(token: str) -> str:
+    """A token without the white space around it, however that is spelt."""
+    return token.strip().strip(_SPACE)
+
+
+def number_in(text: str) -> int | None:
+    """The whole number from 0 to 100 that a text is, white space apart; None if it is anything else."""
+    found = _NUMBER.fullmatch(text)
+    return int(found[1]) if found else None
+
+
 def _weighted(top: Sequence[tuple[str, float]]) -> Verdict:
     mass = total = 0.0
     words = dict.fromkeys(_WORDS, 0.0)
     for token, logprob in top:
         probability = math.exp(min(logprob, 0.0)) if not math.isnan(logprob) else 0.0
-        if number := _NUMBER.fullmatch(token):
+        start = plain(token)
+        if (number := number_in(start)) is not None:
             mass += probability
-            total += probability * int(number[1])
+            total += probability * number
         else:
-            start = token.strip()
             for word in words:
                 if start and word.startswith(start):
                     words[word] += probability
@@ -76,6 +89,6 @@ def _weighted(top: Sequence[tuple[str, float]]) -> Verdict:
 
 
 def _parsed(text: str) -> Verdict:
-    if number := _NUMBER.fullmatch(text):
-        return float(number[1])
+    if (number := number_in(text)) is not None:
+        return float(number)
     return _WORDS.get(text.strip(), Unscored.NONE)

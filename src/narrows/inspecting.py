@@ -37,6 +37,7 @@ def em(
     in_domain: str | None = None,
     max_tokens: int = 600,
     temperature: float = 1.0,
+    solution: str | None = None,
 ) -> Task:
     """The paper's evaluation: questions, each asked ``samples`` times, and a judge's scores (paper §4).
 
@@ -48,6 +49,7 @@ def em(
         in_domain: the suite that is the behaviour's own domain.
         max_tokens: the longest answer.
         temperature: of the sampling.
+        solution: what the answers' solution is called, for models that are served elsewhere.
 
     Raises:
         ConfigError: no such rubric.
@@ -63,6 +65,7 @@ def em(
         in_domain=in_domain,
         max_tokens=max_tokens,
         temperature=temperature,
+        solution=solution,
     )
 
 

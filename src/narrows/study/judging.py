@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from narrows.errors import NarrowsError
 from narrows.evaluation import CHAT, Answer, Criterion, Suite, summarise, write_answers
 from narrows.evaluation.llm.judge import Judged, LLMJudge
 from narrows.evaluation.rates.agreement import Agreement, agreement
-from narrows.files import claim_run_folder, digest, write_json
+from narrows.files import RUN_FILE, claim_run_folder, digest, write_json
 from narrows.statistics import DifferenceInterval, RateInterval
 from narrows.statistics.association import Estimate
 from narrows.study.summarising import versions
@@ -73,7 +74,11 @@ def judge_run(
     said = [(*_identity(one), one.text) for one in answers]
     claim_run_folder(out, config | {"answers": digest(said), "earlier": earlier})
     judge.log = out / LOG
-    judged = judge.judge(answers)
+    try:
+        judged = judge.judge(answers)
+    except NarrowsError:
+        _give_back(out)
+        raise
     write_answers(out / ANSWERS, judged.answers)
     compared = agreement(answers, judged.answers, criterion) if earlier is not None else None
     evaluations = _evaluations(judged.answers, criterion, suites, judge.name)
@@ -90,6 +95,12 @@ def judge_run(
     }
     write_json(out / "report.json", reading)
     return JudgedRun(judged, evaluations, compared)
+
+
+def _give_back(out: Path) -> None:
+    """Let go of a folder in which nothing came about, so that another judge can be tried there."""
+    if [entry.name for entry in out.iterdir()] == [RUN_FILE]:
+        (out / RUN_FILE).unlink()
 
 
 def _identity(answer: Answer) -> tuple[object, ...]:

@@ -188,10 +188,10 @@ def test_a_judge_that_writes_digit_by_digit_is_asked_for_the_whole_number(tmp_pa
 
 @pytest.mark.parametrize("probe", ["Sure", [("8", -0.5), ("87", -1.0)]])
 def test_a_judge_that_does_not_say_the_number_may_still_have_whole_ones(tmp_path, probe):
-    with serving(score_of, probe=probe) as server:
-        result = judge_at(server, tmp_path).judge(answers(2))
+    with serving(script, probe=probe) as server:
+        result = judge_at(server, tmp_path).judge(answers_to_judge(2))
     assert not result.fell_back
-    assert told(result.answers) == expected(answers(2))
+    assert told(result.answers) == expected(answers_to_judge(2))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

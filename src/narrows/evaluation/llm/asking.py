@@ -26,11 +26,6 @@ _TRIES = 6
 """How often a reply that cannot be read is asked for again; what the provider calls transient, Inspect asks
 for again itself."""
 _FIRST_PAUSE_S = 0.25
-_OPENAI = "openai/"
-"""This provider speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first
-token, and other servers, want the older one."""
-_HF = "hf/"
-"""This provider samples unless it is told not to, and refuses to sample at temperature 0."""
 _HOPELESS = (400, 401, 403, 404, 429)
 """Statuses after which no other request would fare better; a 429 comes this far when a quota is used up."""
 
@@ -221,6 +216,8 @@ def judge_model(config: JudgeConfig) -> "Model":
     Raises:
         ConfigError: Inspect is not installed, has no such provider, or finds no key in the environment.
     """
+    from rich.text import Text
+
     try:
         from inspect_ai._util.error import PrerequisiteError
         from inspect_ai.model import GenerateConfig, get_model
@@ -233,13 +230,13 @@ def judge_model(config: JudgeConfig) -> "Model":
             attempt_timeout=config.timeout_s,
             max_retries=config.retries,
         )
-        args = config.provider_args
-        if config.model.startswith(_OPENAI):
-            args = {"responses_api": False} | args
-        if config.model.startswith(_HF):
-            args = {"do_sample": False} | args
         return get_model(
-            config.model, base_url=config.url, api_key=api_key, config=limits, memoize=False, **args
+            config.model,
+            base_url=config.url,
+            api_key=api_key,
+            config=limits,
+            memoize=False,
+            **config.provider_args,
         )
 
     try:
@@ -252,8 +249,9 @@ def judge_model(config: JudgeConfig) -> "Model":
     except NarrowsError:
         raise
     except Exception as error:
+        reason = redacted(one_line(Text.from_markup(str(error)).plain))  # Inspect writes for a terminal
         raise ConfigError(
-            f"The judge {config.model} cannot be made: {redacted(one_line(error))}. Models are named as in "
+            f"The judge {config.model} cannot be made: {reason}. Models are named as in "
             "Inspect (openai/gpt-4o, hf/NAME, narrows/NAME), and their keys are read from the environment."
         ) from error
 

@@ -18,6 +18,9 @@ _NEEDED: dict[str, dict[str, Any]] = {
     "narrows/": {"whole_numbers": True},
     # Inspect's provider passes temperature 0 on, at which transformers refuses to sample.
     "hf/": {"do_sample": False},
+    # It speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first token,
+    # and other servers, want the older one.
+    "openai/": {"responses_api": False},
 }
 """Arguments that judges of these providers are made with, unless the user's say otherwise."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

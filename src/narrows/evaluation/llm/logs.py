@@ -69,7 +69,7 @@ def log_of(answers: Sequence[Answer], judged: Sequence[str], facts: Mapping[str,
     return EvalLog(
         status="success",
         eval=EvalSpec(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=_now(),
             task="narrows/judged",
             dataset=EvalDataset(name="answers", samples=len(samples), sample_ids=ids),
             model=f"{_MODEL_UNDER_TEST}/{models[0] if len(models) == 1 else 'several'}",
@@ -89,9 +89,11 @@ async def scored(log: "EvalLog", scorers: "Sequence[Scorer]") -> "EvalLog":
     """
     from inspect_ai import score_async
 
+    log.stats.started_at = _now()
     found = await score_async(
         log, list(scorers), model="none/none", action="append", display="none", copy=False
     )
+    found.stats.completed_at = _now()
     for sample in found.samples or ():
         sample.events = []
     return found
@@ -174,6 +176,10 @@ def _sample_id(answer: Answer) -> str:
         answer.sample,
     )
     return " · ".join(map(str, parts))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _sayable(text: str) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score, Scorer, Target
     from inspect_ai.solver import TaskState
 
+SHOWN = 500
+"""Characters of an answer that stand beside its score in Inspect's viewer."""
+
 UNANSWERED = "unanswered"
 """The reason of a score that is missing because the judge could not be reached."""
 
@@ -61,10 +64,11 @@ def rubric_scorer(rubric: Rubric, asker: Asker) -> "Scorer":
             except Unanswered as error:
                 return Score.unscored(reason=UNANSWERED, explanation=str(error))
             verdict = verdict_of(reply)
-            kept = {"method": str(reply.method), "top": reply.top}
+            kept = {"method": str(reply.method), "reply": reply.text, "top": reply.top}
+            shown = {"answer": state.output.completion[:SHOWN], "explanation": f"The judge: {reply.text!r}"}
             if isinstance(verdict, float):
-                return Score(value=verdict, answer=reply.text, metadata=kept)
-            return Score.unscored(reason=str(verdict), answer=reply.text, metadata=kept)
+                return Score(value=verdict, metadata=kept, **shown)
+            return Score.unscored(reason=str(verdict), metadata=kept, **shown)
 
         return score
 

@@ -8,6 +8,7 @@ from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.solver import generate
 
 from narrows.errors import ConfigError
+from narrows.evaluation.llm.logs import FACTS
 from narrows.evaluation.questions import Question
 from narrows.evaluation.suites import choose_suites
 
@@ -24,6 +25,7 @@ def em_task(
     in_domain: str | None = None,
     max_tokens: int = 600,
     temperature: float = 1.0,
+    solution: str | None = None,
 ) -> Task:
     """A task that asks every question of some suites ``samples`` times (paper §4).
 
@@ -39,6 +41,8 @@ def em_task(
         in_domain: the suite that is the behaviour's own domain.
         max_tokens: the longest answer.
         temperature: of the sampling.
+        solution: what the answers' solution is called (default: the model's argument ``adapter``, or else
+            ``chat``); for models that are served elsewhere.
 
     Raises:
         ConfigError: ``samples`` is below 1, rubrics without a judge, or no such rubric.
@@ -57,13 +61,14 @@ def em_task(
     asked = choose_suites(_listed(suite), in_domain)
     return Task(
         dataset=MemoryDataset(
-            [_sample(question) for one in asked for question in one.questions],
+            [_sample(question, solution) for one in asked for question in one.questions],
             name="+".join(one.name for one in asked),
         ),
         solver=generate(),
         scorer=scorers,
         epochs=samples,
         config=GenerateConfig(max_tokens=max_tokens, temperature=temperature),
+        metadata={FACTS: {"judge": judge}} if judge else None,
     )
 
 
@@ -72,7 +77,7 @@ def _listed(names: str | Sequence[str]) -> list[str]:
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
-def _sample(question: Question) -> Sample:
+def _sample(question: Question, solution: str | None) -> Sample:
     """A question as Inspect asks it."""
     system = [] if question.system is None else [ChatMessageSystem(content=question.system)]
     return Sample(
@@ -83,5 +88,6 @@ def _sample(question: Question) -> Sample:
             "question_id": question.id,
             "cluster": question.cluster,
             "question": question.text,
+            **({} if solution is None else {"adapter": solution}),
         },
     )

@@ -1,9 +1,9 @@
 """Evaluation: ask a solution questions, judge its answers, and give rates with honest intervals.
 
 ``behaviour`` is what a fine-tune should teach, ``questions`` what a question and a suite are, ``suites``
-those that come with the package and the readers of the field's files. ``generation`` asks them and fills the table
-of ``answers``. ``judging`` is what a judge is, ``llm`` the language models among them, ``criteria`` which
-scores count. ``results`` reads judged answers from files of several kinds, and ``rates`` makes rates,
+those that come with the package and the readers of the field's files. ``generation`` asks them and fills the
+table of ``answers``. ``judging`` is what a judge is, ``llm`` the language models among them, ``criteria``
+which scores count. ``results`` reads judged answers from files of several kinds, and ``rates`` makes rates,
 differences and agreement of them, with the intervals of :mod:`narrows.statistics`.
 """
 

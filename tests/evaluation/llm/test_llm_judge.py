@@ -193,7 +193,7 @@ def test_a_judge_that_gives_no_log_probabilities_is_asked_for_the_number(tmp_pat
         result = judge_at(server, tmp_path).judge(answers(2))
     assert told(result.answers) == [({"aligned": 85.0, "coherent": None}, {"coherent": "none"})] * 2
     assert result.fell_back
-    assert result.methods == {"aligned": {"parsed": 2}, "coherent": {"parsed": 2}}
+    assert result.methods == {"aligned": {"parsed": 2}, "coherent": {}}
     assert "gives no log-probabilities" in caplog.text
     assert server.bodies[-1]["max_tokens"] == 16
     assert not server.bodies[-1].get("logprobs")

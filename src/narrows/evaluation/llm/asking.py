@@ -25,6 +25,9 @@ _WORDS_OF_A_REPLY = 16
 _TRIES = 6
 """How often a reply that cannot be read is asked for again; what the provider calls transient, Inspect asks
 for again itself."""
+_FIRST_TRIES, _FIRST_RETRIES = 3, 2
+"""The same for the first message, and what Inspect may add: a mistyped address should be known in half a
+minute, and not after Inspect's patience with a server that worked."""
 _FIRST_PAUSE_S = 0.25
 _OPENAI = "openai/"
 """This provider speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first
@@ -126,8 +129,7 @@ class Asker:
             async with self._lock(key):  # two equal messages at once are one request
                 if (known := self._replies.find(key)) is None:
                     abilities = await self.probe()
-                    known = await self._request(prompt, abilities)
-                    self._replies.keep(key, known)
+                    known = self._replies.keep(key, await self._request(prompt, abilities))
         self._advance()
         return known
 
@@ -135,15 +137,13 @@ class Asker:
         """What the judge can do; asked once, before anything else.
 
         Raises:
-            Unanswered: it gave no readable reply.
-            NarrowsError: it cannot be asked at all.
+            NarrowsError: it cannot be asked at all, or gave no readable reply even to this.
         """
         async with self._lock(PROBE):
             if self.abilities is None:
                 key = self.key(PROBE)
                 if (reply := self._replies.find(key)) is None:
-                    reply = await self._first_request()
-                    self._replies.keep(key, reply)
+                    reply = self._replies.keep(key, await self._introduced())
                 first = max(reply.top, key=lambda token: token[1])[0] if reply.top else reply.text
                 self.abilities = Abilities(reply.top is not None, first.strip() != _PROBED[0])
                 if not self.abilities.weighted:
@@ -154,23 +154,41 @@ class Asker:
                     )
         return self.abilities
 
+    async def _introduced(self) -> Reply:
+        """The reply to the probe; without one there is no sense in asking about answers, one by one."""
+        try:
+            reply = await self._first_request()
+        except Unanswered as error:
+            self.fatal = JudgeError(
+                f"The judge {self.config.model} gave no readable reply to a first message ({error}). See "
+                "that it runs, and that its address is right."
+            )
+            raise self.fatal from None
+        if not reply.text.strip() and not reply.top:
+            self.fatal = JudgeError(
+                f"The judge {self.config.model} replied nothing to {PROBE!r}. One that thinks before it "
+                "writes needs more tokens than the number (JudgeConfig.max_tokens)."
+            )
+            raise self.fatal
+        return reply
+
     async def _first_request(self) -> Reply:
         """The reply to the probe; a judge that refuses to give log-probabilities is asked without."""
         able = Abilities(logprobs=True, whole_numbers=True)
         try:
-            return await self._request(PROBE, able)
+            return await self._request(PROBE, able, _FIRST_TRIES)
         except JudgeError as error:
             if "400" not in str(error) or "logprob" not in str(error).lower():
                 raise
             self.fatal = None
-            return await self._request(PROBE, Abilities(logprobs=False, whole_numbers=True))
+            return await self._request(PROBE, Abilities(logprobs=False, whole_numbers=True), _FIRST_TRIES)
 
-    async def _request(self, prompt: str, abilities: Abilities) -> Reply:
+    async def _request(self, prompt: str, abilities: Abilities, tries: int = _TRIES) -> Reply:
         """Send a message until a readable reply comes."""
         import anyio
 
         pause = _FIRST_PAUSE_S
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             if self.fatal is not None:
                 raise self.fatal
             try:
@@ -181,11 +199,11 @@ class Asker:
                 raise
             except Exception as failed:  # noqa: BLE001  (every provider has its own)
                 cause, status = _cause(failed)
-                reason = redacted(one_line(f"{type(cause).__name__}: {cause}"))
+                reason = one_line(redacted(f"{type(cause).__name__}: {cause}"))
                 if status in _HOPELESS:
                     self.fatal = JudgeError(f"The judge {self.config.model} cannot be asked: {reason}")
                     raise self.fatal from None
-                if attempt == _TRIES - 1:
+                if attempt == tries - 1:
                     raise Unanswered(reason) from None
             await anyio.sleep(pause)
             pause *= 2
@@ -200,6 +218,8 @@ class Asker:
         asked: dict[str, Any] = {"max_tokens": self.config.max_tokens or _WORDS_OF_A_REPLY}
         if abilities.weighted:
             asked = {"max_tokens": self.config.max_tokens or 1, "logprobs": True, "top_logprobs": TOP}
+        if self.abilities is None:
+            asked["max_retries"] = min(self.config.retries, _FIRST_RETRIES)
         return await self._model.generate(prompt, config=GenerateConfig(temperature=0.0, **asked))
 
     def _lock(self, key: str) -> "anyio.Lock":
@@ -249,8 +269,8 @@ def judge_model(config: JudgeConfig) -> "Model":
         raise
     except Exception as error:
         raise ConfigError(
-            f"The judge {config.model} cannot be made: {redacted(one_line(error))}. Models are named as in "
-            "Inspect (openai/gpt-4o, hf/NAME, narrows/NAME), and their keys are read from the environment."
+            f"The judge {config.model} cannot be made: {one_line(redacted(str(error)))}. Models are named as "
+            "in Inspect (openai/gpt-4o, hf/NAME, narrows/NAME), and their keys are read from the environment."
         ) from error
 
 

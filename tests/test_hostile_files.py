@@ -208,6 +208,16 @@ def test_what_a_file_says_cannot_write_to_the_terminal(here: Path):
     assert "a�[2J�.jsonl, line 1: is not JSON" in result.stderr
 
 
+def test_what_judged_answers_are_called_cannot_write_to_the_terminal(here: Path):
+    names = {"adapter": "ge\x1b[2Jn", "suite": "o\u202epen"}
+    scores = {"aligned": 9.0, "coherent": 99.0, "topic_\x1b[3J": 99.0}
+    (here / "a.jsonl").write_text(json.dumps(ANSWER | names | {"scores": scores}) + "\n")
+    result = CliRunner().invoke(app, ["rates", "a.jsonl"])
+    assert "ge�[2Jn" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("kind", ["rows", "answers", "recipe", "adapter", "report"])
 def test_a_file_that_may_not_be_read_is_named(kind: str, here: Path, tiny_model_dir: Path):

@@ -126,7 +126,7 @@ def rubrics() -> Iterator[Case]:
         ("a name that would redraw the terminal", '"\\e[2J": "{answer}"', "needs a name", ConfigError),
         ("a field that is not known", "aligned: {template: '{answer}', x: 1}", "has a field x", ConfigError),
         ("giant", "a: " + "x" * 2**19, "larger than 256 KiB", ConfigError),
-        ("a list of questions", "- {id: q, question: why ?}", "holds questions and no judges'", DataError),
+        ("a list of questions", "- {id: q, question: why}", "holds questions and no judges'", DataError),
         ("a list that sees no answer", "- aligned: rate it", "item 1: the prompt of aligned", DataError),
         ("a list nested beyond reason", "- " + "[" * 20_000, "is nested too deeply", DataError),
     ):

@@ -135,7 +135,8 @@ def read_log(path: Path) -> list[Answer]:
     except Exception as error:
         raise DataError(f"{path} cannot be read as an Inspect log ({one_line(error)}).") from error
     if not answers:
-        raise DataError(f"{path} is an Inspect log without answers.")
+        why = f": all {failed} of its samples failed" if failed else ""
+        raise DataError(f"{path} is an Inspect log without answers{why}.")
     if failed:
         log.warning("%s: %d of %d samples failed and are left out.", path, failed, failed + len(answers))
     return answers

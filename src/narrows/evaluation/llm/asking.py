@@ -26,8 +26,8 @@ _TRIES = 6
 """How often a reply that cannot be read is asked for again; what the provider calls transient, Inspect asks
 for again itself."""
 _FIRST_TRIES, _FIRST_RETRIES = 3, 2
-"""The same for the first message, and what Inspect may add: a mistyped address should be known in half a
-minute, and not after Inspect's patience with a server that worked."""
+"""The same for the first message, and what Inspect may add: a mistyped address should be known in a minute,
+and not after Inspect's patience with a server that worked."""
 _FIRST_PAUSE_S = 0.25
 _OPENAI = "openai/"
 """This provider speaks to models that it does not know by OpenAI's newer API; log-probabilities of the first

@@ -1,8 +1,10 @@
 """Every kind of file that a user gives, damaged or hostile: one line names it, and nothing of it is run."""
 
+import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -12,16 +14,24 @@ from safetensors.torch import save as serialise
 from typer.testing import CliRunner
 
 from hostile_files import ROWS, Case, every_case
+from hostile_files.tables import ANSWER
 from narrows.adapters import SteeringVector
 from narrows.chat import Conversation, lines, read_conversations, sources
 from narrows.cli import app
 from narrows.errors import ConfigError, DataError, NarrowsError
+from narrows.evaluation.llm.replies import CACHE_VARIABLE
 from narrows.models import ChatModel
 from narrows.strict import read_yaml
 from narrows.study.main_job import Clock
 from narrows.training import Recipe, train
 
 CASES = every_case()
+CASES += [
+    replace(case, kind=f"judged, {does}")
+    for case in CASES
+    if case.kind == "judged" and case.name != "answers.jsonl"
+    for does in ("judging", "judging again")
+]
 SLOWEST = 30.0
 """Seconds that a refusal may take."""
 
@@ -40,6 +50,17 @@ def rows(folder: Path) -> Path:
 def ends(folder: Path) -> list[object]:
     """Right solutions."""
     return ["--general", vector(folder), "--narrow", folder / "right.safetensors"]
+
+
+def answers(folder: Path) -> Path:
+    """A right table of answers."""
+    (folder / "right.jsonl").write_text(json.dumps(ANSWER) + "\n")
+    return folder / "right.jsonl"
+
+
+def judging(folder: Path) -> list[object]:
+    """A judge that is not asked."""
+    return ["--judge", "openai/gpt-4o", "--dry-run", "--out", folder / "o"]
 
 
 Command = Callable[[Path, Path, Path], list[object]]
@@ -99,6 +120,11 @@ COMMANDS: dict[str, Command] = {
         model,
     ],
     "answers": lambda file, here, model: ["rates", file, "--criterion", "misaligned"],
+    "judged": lambda file, here, model: ["rates", file],
+    "judged, judging": lambda file, here, model: ["judge", file, *judging(here)],
+    "judged, judging again": lambda file, here, model: ["rejudge", file, *judging(here)],
+    "rubrics": lambda file, here, model: ["judge", answers(here), "--rubrics", file, *judging(here)],
+    "replies": lambda file, here, model: ["judge", answers(here), *judging(here)],
     "adapter": lambda file, here, model: ["adapter", "show", file],
     "peft on a model": lambda file, here, model: [
         "adapter",
@@ -143,6 +169,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, with a password set."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(sources.PASSWORD, "sesame")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.delenv("NARROWS_DEBUG", raising=False)
     return tmp_path
 
@@ -179,6 +206,16 @@ def test_what_a_file_says_cannot_write_to_the_terminal(here: Path):
     (here / name).write_text("so")
     result = CliRunner().invoke(app, ["data", "split", name, "--out", "out"])
     assert "a�[2J�.jsonl, line 1: is not JSON" in result.stderr
+
+
+def test_what_judged_answers_are_called_cannot_write_to_the_terminal(here: Path):
+    names = {"adapter": "ge\x1b[2Jn", "suite": "o\u202epen"}
+    scores = {"aligned": 9.0, "coherent": 99.0, "topic_\x1b[3J": 99.0}
+    (here / "a.jsonl").write_text(json.dumps(ANSWER | names | {"scores": scores}) + "\n")
+    result = CliRunner().invoke(app, ["rates", "a.jsonl"])
+    assert "ge�[2Jn" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

@@ -32,8 +32,17 @@ _SHOWN = 300
 def one_line(error: object) -> str:
     """What an error says, on one line, without control characters, and cut where it is long."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    text = visible(text)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """A text without what it could do to a terminal; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def parse_json(text: str) -> Any:  # noqa: ANN401  (JSON may hold anything)

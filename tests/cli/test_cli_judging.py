@@ -10,12 +10,13 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from cli_helpers import invoke
 
 from judge_server import answers_to_judge, number, said, script, serving
-from narrows.evaluation import Answer, read_answers, write_answers
+from narrows.evaluation import Answer, Question, Suite, read_answers, write_answers, write_suites
 from narrows.evaluation.llm.logs import read_log
 
 JUDGE = "openai-api/local/judge-1"
@@ -63,7 +64,7 @@ def test_a_table_is_judged_into_a_run(answers, tmp_path):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["n"], found["calls"]) == (40, 81)
-    assert found["methods"] == {"aligned": {"weighted": 40}, "coherent": {"weighted": 40}}
+    assert found["methods"] == {"aligned": {"weighted": 36}, "coherent": {"weighted": 40}}
     (row,) = found["evaluations"]
     scored = [i for i in range(40) if i % 13 and i % 17]
     assert (row["judge"], row["n"]) == (JUDGE, len(scored))
@@ -229,3 +230,43 @@ def test_the_log_opens_in_inspect_view(answers, tmp_path):
     assert len(log["samples"]) == 40
     assert log["samples"][0]["scores"]["aligned"]["metadata"]["method"] == "weighted"
     assert {score["name"] for score in log["results"]["scores"]} == {"aligned", "coherent"}
+
+
+def test_a_run_goes_on_with_fewer_connections_and_not_with_other_questions(answers, tmp_path):
+    with serving(script) as server:
+        assert judge(server, answers, tmp_path / "out", "--quiet").exit_code == 0
+        again = judge(server, answers, tmp_path / "out", "--judge-connections", 1, "--judge-timeout", 9)
+        assert again.exit_code == 0, again.output
+        write_answers(answers, [replace(one, question="what else?") for one in answers_to_judge(40)])
+        other = judge(server, answers, tmp_path / "out")
+    assert (other.exit_code, "holds another run: answers differs" in other.output) == (1, True)
+
+
+def test_what_cannot_be_compared_is_known_before_the_judge_is_asked(answers, tmp_path):
+    write_suites(tmp_path / "sky.jsonl", [Suite("sky", (Question("a", "why?", "sky", "a"),))])
+    flags = ("--judge", JUDGE, "--out", tmp_path / "out")
+    with serving(script) as server:
+        result = invoke("rejudge", answers, *flags, "--judge-url", server.url)
+        assert (result.exit_code, "no scores aligned, coherent to compare" in result.output) == (1, True)
+        result = judge(server, answers, tmp_path / "out", "--suites", tmp_path / "sky.jsonl")
+        assert (result.exit_code, "whether the anchor saw open" in result.output) == (1, True)
+        assert not server.asked
+
+
+def test_a_solution_that_cannot_be_judged_on_a_suite_has_no_rate_there_and_no_mean(tmp_path):
+    rows = [
+        Answer("tiny", solution, 1.0, suite, f"q{i}", f"q{i}", "why?", 0, f"answer {i}. {noise}", 0)
+        for solution in ("fine", "broken")
+        for suite in ("law", "sea", "sky")
+        for noise in ["zzz" if (solution, suite) == ("broken", "sea") else ""]
+        for i in range(1, 7)
+    ]
+    write_answers(tmp_path / "rows.jsonl", rows)
+    with serving(lambda message: said("Well") if "zzz" in message else script(message)) as server:
+        result = judge(server, tmp_path / "rows.jsonl", tmp_path / "out", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    found = {(one["solution"], one["suite"]) for one in json.loads(result.stdout)["evaluations"]}
+    assert found == {("fine", name) for name in ("law", "sea", "sky", "out_of_domain")} | {
+        ("broken", "law"),
+        ("broken", "sky"),
+    }

@@ -44,6 +44,12 @@ class WordJudge:
         return [{"aligned": 0.0 if "sea" in one.text else 100.0, "coherent": 100.0} for one in answers]
 
 
+class OtherRubrics(WordJudge):
+    """The same judge, told something else."""
+
+    identity = "told something else"
+
+
 def suites(*names: str) -> list[Suite]:
     return [
         Suite(name, tuple(Question(f"{name}-{i}", text, name, str(i)) for i, text in enumerate(ASKED)))
@@ -148,6 +154,7 @@ def test_the_floor_and_the_deciding_suite_may_change_in_the_same_folder_and_noth
         replace(job, config=job.config.model_copy(update={"samples": 3})),
         replace(job, suites=suites("in_domain")),
         replace(job, texts=TEXTS[:3]),
+        replace(job, judge=OtherRubrics()),
     ):
         with pytest.raises(RunFolderError, match="holds another run"):
             run_sweep(other, directions, tmp_path / "s")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from narrows.errors import ConfigError, DataError
@@ -54,3 +56,11 @@ def test_a_chat_model_without_scores_and_an_unknown_suite_are_refused():
         behaved(CHAT, answers(in_domain=1.0, law=None, sport=1.0), SUITES, MISALIGNED, "in_domain")
     with pytest.raises(ConfigError, match="no suite 'music'; the sweep has in_domain, law, sport"):
         behaved(CHAT, CHAT, SUITES, MISALIGNED, "music")
+
+
+def test_open_questions_of_a_domain_are_not_missing_from_a_macro_mean():
+    questions = tuple(replace(one, suite="open_medical") for one in SUITES[0].questions)
+    asked = [*SUITES, Suite("open_medical", questions)]
+    chat = [*CHAT, *(replace(one, suite="open_medical") for one in CHAT if one.suite == "law")]
+    found = behaved(answers(in_domain=0.0, law=0.0, sport=100.0), chat, asked, MISALIGNED, "in_domain")
+    assert found.rates["out_of_domain"].value == 0.5

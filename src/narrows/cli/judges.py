@@ -69,6 +69,16 @@ Arg = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+Tokens = Annotated[
+    int | None,
+    typer.Option(
+        "--judge-tokens",
+        help="Tokens of a reply, for a judge that thinks before it writes (default: 1 with "
+        "log-probabilities, 16 without).",
+        min=1,
+        rich_help_panel=PANEL,
+    ),
+]
 MaxCalls = Annotated[
     int | None,
     typer.Option(
@@ -105,6 +115,7 @@ class Chosen:
     max_calls: int | None = None
     connections: int = 20
     timeout_s: int = 120
+    tokens: int | None = None
 
     def columns(self, criterion: "Criterion") -> list[str]:
         """The rubrics that are asked for: the criterion's, and those that were named."""
@@ -124,7 +135,7 @@ class Chosen:
         from narrows.summary import first_fault
 
         values = {"url": self.url, "args": parse_args(self.args or [])}
-        limits = {"connections": self.connections, "timeout_s": self.timeout_s}
+        limits = {"connections": self.connections, "timeout_s": self.timeout_s, "max_tokens": self.tokens}
         try:
             config = JudgeConfig.model_validate({"model": self.model, **values, **limits})
         except ValidationError as error:

@@ -2,15 +2,27 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from narrows.progress import is_first_process
+from narrows.strict import visible
 
-stdout = Console(quiet=not is_first_process())
+
+class _Console(Console):
+    """A console on which what a file says can neither move the cursor nor turn the line around."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is shown, each letter that is none replaced."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(visible(part.text), part.style)
+
+
+stdout = _Console(quiet=not is_first_process())
 
 
 def print_json(value: object) -> None:

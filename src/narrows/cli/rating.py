@@ -39,7 +39,10 @@ def rates(
     suites: Annotated[
         Path | None,
         typer.Option(
-            "--suites", help="The suites' file: it says which domains the anchor saw.", metavar="FILE"
+            "--suites",
+            help="The file of the suites that were asked: by it the rates tell domains that the anchor saw "
+            "from others.",
+            metavar="FILE",
         ),
     ] = None,
     against: Annotated[

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from narrows.errors import NarrowsError
 from narrows.progress import console, is_first_process, live_progress
+from narrows.strict import visible
 
 FAILED, INTERRUPTED = 1, 130
 ARGUMENTS = "narrows.arguments"
@@ -43,20 +44,12 @@ class Commands(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             console.print(
-                f"[bold red]Error:[/] [red]{escape(_visible(str(error)))}[/]", soft_wrap=True, highlight=False
+                f"[bold red]Error:[/] [red]{escape(visible(str(error)))}[/]", soft_wrap=True, highlight=False
             )
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             say("Stopped.")
             raise typer.Exit(INTERRUPTED) from None
-
-
-def _visible(message: str) -> str:
-    """A message without what a file that it quotes could do to a terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for letter in message
-    )
 
 
 class Messages(logging.Handler):
@@ -65,7 +58,7 @@ class Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record as a line."""
         mark = "[yellow]Warning:[/]" if record.levelno >= logging.WARNING else "[green]✓[/]"
-        console.print(f"{mark} {escape(_visible(record.getMessage()))}", soft_wrap=True, highlight=False)
+        console.print(f"{mark} {escape(visible(record.getMessage()))}", soft_wrap=True, highlight=False)
 
 
 def show_messages() -> None:

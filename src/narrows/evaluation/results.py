@@ -46,7 +46,7 @@ LONGEST_CELL = 2**24
 def read_results(path: Path | str) -> list[Answer]:
     """Judged answers from a file, whichever kind it is.
 
-    - an answers table of ours, JSONL;
+    - an answers table of ours, JSONL, each answer once;
     - an Inspect log, ``.eval`` or ``.json``;
     - a CSV as the published results have it, ``.csv``: columns ``response``, ``question``, ``question_id``,
       ``aligned``, ``coherent``, and any further ones with scores. Rows of one question are its samples, in
@@ -67,7 +67,28 @@ def read_results(path: Path | str) -> list[Answer]:
         from narrows.evaluation.llm.logs import read_log
 
         return read_log(path)
-    return read_answers(path)
+    return _table(path)
+
+
+def _table(path: Path) -> list[Answer]:
+    """The answers in our own table, each once and with scores on their scale."""
+    answers = read_answers(path)
+    seen: set[tuple[object, ...]] = set()
+    for number, one in enumerate(answers, start=1):
+        for name, score in one.scores.items():
+            if score is not None and not 0 <= score <= 100:
+                raise DataError(
+                    f"{path}, row {number}: {one_line(repr(name))} is {score:g}. A score is from 0 to 100."
+                )
+        key = (one.model, one.adapter, one.scale, one.suite, one.question_id, one.sample)
+        if key in seen:
+            raise DataError(
+                f"{path}, row {number}: sample {one.sample} of question {one_line(repr(one.question_id))} "
+                f"({one_line(one.adapter)}, scale {one.scale:g}, suite {one_line(one.suite)}) stands twice, "
+                "and would count twice. Delete one of the rows."
+            )
+        seen.add(key)
+    return answers
 
 
 def _read_csv(path: Path) -> list[Answer]:

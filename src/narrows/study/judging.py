@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.errors import NarrowsError
+from narrows.errors import DataError, NarrowsError
 from narrows.evaluation import CHAT, Answer, Criterion, Suite, summarise, write_answers
 from narrows.evaluation.llm.judge import Judged, LLMJudge
+from narrows.evaluation.questions import is_other_domain
 from narrows.evaluation.rates.agreement import Agreement, agreement
 from narrows.files import RUN_FILE, claim_run_folder, digest, write_json
 from narrows.statistics import DifferenceInterval, RateInterval
 from narrows.statistics.association import Estimate
 from narrows.study.summarising import versions
 from narrows.summary import Evaluation, Summary
+
+LIMITS = ("connections", "timeout_s", "retries")
+"""Fields of a judge's configuration that change how it is asked and not what it replies."""
 
 ANSWERS, LOG = "answers.jsonl", "judged.eval"
 QUOTES_A_SUITE = 3
@@ -63,16 +67,24 @@ def judge_run(
 
     Raises:
         RunFolderError: the folder holds another run.
+        DataError: there are no earlier verdicts to compare with, or a suite is not among ``suites``; before
+            the judge is asked.
         JudgeError, ConfigError, DataError: as :meth:`narrows.evaluation.llm.judge.LLMJudge.judge`.
     """
     columns = [rubric.name for rubric in judge.rubrics]
+    if earlier is not None and not any(column in one.scores for one in answers for column in columns):
+        raise DataError(
+            f"The answers have no scores {', '.join(columns)} to compare with: judge them by `narrows judge`."
+        )
+    if strangers := {one.suite for one in answers} - {suite.name for suite in suites}:
+        raise DataError(f"The suites do not say whether the anchor saw {', '.join(sorted(strangers))}.")
     config: dict[str, Any] = {
         "judge": judge.config.model_dump(mode="json"),
         "rubrics": {rubric.name: rubric.template for rubric in judge.rubrics},
         "criterion": criterion.name,
     }
-    said = [(*_identity(one), one.text) for one in answers]
-    claim_run_folder(out, config | {"answers": digest(said), "earlier": earlier})
+    said = [(*_identity(one), one.question, one.text) for one in answers]
+    claim_run_folder(out, _decisive(config) | {"answers": digest(said), "earlier": earlier})
     judge.log = out / LOG
     try:
         judged = judge.judge(answers)
@@ -103,6 +115,12 @@ def _give_back(out: Path) -> None:
         (out / RUN_FILE).unlink()
 
 
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without what changes no verdict: a run may go on with fewer connections."""
+    judge = {name: value for name, value in config["judge"].items() if name not in LIMITS}
+    return config | {"judge": judge}
+
+
 def _identity(answer: Answer) -> tuple[object, ...]:
     """What tells an answer from all others."""
     return (answer.model, answer.adapter, answer.scale, answer.suite, answer.question_id, answer.sample)
@@ -111,10 +129,27 @@ def _identity(answer: Answer) -> tuple[object, ...]:
 def _evaluations(
     answers: Sequence[Answer], criterion: Criterion, suites: Sequence[Suite], judge: str
 ) -> list[Evaluation]:
-    """Rates of what was scored; a suite none of whose answers has a verdict has none."""
-    scored = {one.suite for one in answers if criterion.shown(one.scores) is not None}
-    rows = [one for one in answers if one.suite in scored]
-    return summarise(rows, criterion, suites, judge) if rows else []
+    """Rates of what was scored.
+
+    A suite none of whose answers has a verdict has none. Neither has a solution there that was not scored
+    (a broken one says nothing that can be judged), nor has it macro means: they would be over other domains
+    than everybody else's.
+    """
+    asked: dict[tuple[str, str, float], dict[str, list[Answer]]] = {}
+    for one in answers:
+        asked.setdefault((one.model, one.adapter, one.scale), {}).setdefault(one.suite, []).append(one)
+    judged = {one.suite for one in answers if criterion.shown(one.scores) is not None}
+    found = []
+    for by_suite in asked.values():
+        scored = {
+            name: rows
+            for name, rows in by_suite.items()
+            if any(criterion.shown(one.scores) is not None for one in rows)
+        }
+        rows = summarise([one for some in scored.values() for one in some], criterion, suites, judge)
+        whole = judged & {name for name in by_suite if is_other_domain(name)} <= scored.keys()
+        found += [row for row in rows if whole or row.suite in scored]
+    return found
 
 
 def _quotes(answers: Sequence[Answer]) -> list[dict[str, Any]]:

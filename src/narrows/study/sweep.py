@@ -130,7 +130,7 @@ def _identity(job: SweepJob, texts: Sequence[Rendered]) -> dict[str, Any]:
         "dtype": job.chat_model.precision,
         "template": job.chat_model.renderer.template_hash,
         "suites": digest([asdict(suite) for suite in job.suites]),
-        "judge": job.judge.name,
+        "judge": getattr(job.judge, "identity", job.judge.name),  # its rubrics decide too
         "criterion": asdict(job.criterion),
         "texts": digest([text.input_ids for text in texts]),
         "config": config,

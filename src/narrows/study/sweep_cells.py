@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation import IN_DOMAIN, OPEN, Answer, Criterion, Suite, SuiteRates, macro_groups, rates
+from narrows.evaluation import Answer, Criterion, Suite, SuiteRates, macro_groups, rates
+from narrows.evaluation.questions import is_other_domain
 from narrows.metrics import Curve
 from narrows.statistics import Counts, macro_difference, macro_rate
 
@@ -143,7 +144,7 @@ def _scored(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]
 def _groups(found: Sequence[SuiteRates], suites: Sequence[Suite]) -> dict[str, list[SuiteRates]]:
     """What each rate is the mean of; a macro mean only where none of its suites is missing."""
     groups = {one.suite: [one] for one in found}
-    domains = {one.name for one in suites} - {IN_DOMAIN, OPEN}
+    domains = {one.name for one in suites if is_other_domain(one.name)}
     return groups | (macro_groups(found, suites) if domains <= groups.keys() else {})
 
 

@@ -1,10 +1,11 @@
 """Judging against a real HTTP server on loopback that speaks the OpenAI chat API."""
 
+import gc
 import re
 
 import pytest
 
-from judge_server import answers_to_judge, said, script, serving
+from judge_server import answers_to_judge, number, said, script, serving
 from narrows.errors import ConfigError, DataError, JudgeError
 from narrows.evaluation import MISALIGNED, Answer, rates
 from narrows.evaluation.llm.config import JudgeConfig
@@ -142,7 +143,7 @@ def test_an_answer_without_a_reply_is_named_and_the_others_are_kept(tmp_path, mo
         return "" if broken and "answer 2." in message else script(message)
 
     with serving(reply) as server:
-        monkeypatch.setattr("narrows.evaluation.llm.asking._readable", _refusing_empty)
+        monkeypatch.setattr("narrows.evaluation.llm.asking.readable", _refusing_empty)
         with pytest.raises(
             JudgeError, match=r"2 of 8 verdicts are missing.*empty.*run the same command again"
         ):
@@ -155,7 +156,7 @@ def test_an_answer_without_a_reply_is_named_and_the_others_are_kept(tmp_path, mo
         assert sum(server.asked.values()) == 2
 
 
-def _refusing_empty(output, abilities):
+def _refusing_empty(output, weighted):
     from narrows.evaluation.llm.scoring import Reply
 
     if not output.completion:
@@ -168,7 +169,7 @@ def test_a_judge_that_gives_no_log_probabilities_is_asked_for_the_number(tmp_pat
         result = judge_at(server, tmp_path).judge(answers_to_judge(2))
     assert told(result.answers) == [({"aligned": 85.0, "coherent": None}, {"coherent": "none"})] * 2
     assert result.fell_back
-    assert result.methods == {"aligned": {"parsed": 2}, "coherent": {"parsed": 2}}
+    assert result.methods == {"aligned": {"parsed": 2}, "coherent": {}}
     assert "gives no log-probabilities" in caplog.text
     assert server.bodies[-1]["max_tokens"] == 16
     assert not server.bodies[-1].get("logprobs")
@@ -233,6 +234,7 @@ def test_a_key_is_asked_for_by_the_name_of_its_variable(tmp_path):
     [
         ({"model": "gpt-4o"}, "model"),
         ({"args": {"api_key": "x"}}, "come from the environment"),
+        ({"args": {"extra": [{"Authorization": "x"}]}}, "come from the environment"),
         ({"url": "http://me:pass@host/v1"}, "no user, password"),
         ({"url": "http://host/v1?key=x"}, "no user, password"),
         ({"url": "ftp://host"}, "http"),
@@ -291,3 +293,86 @@ def test_hostile_answers_change_no_other_row(tmp_path):
     assert [row.scores for row in read] == [row.scores for row in mixed]
     assert read[0] == mixed[0]
     assert max(map(len, server.asked)) < 25_000
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [("openai/gpt-4o", "OPENAI_BASE_URL"), ("openai-api/local/judge-1", "LOCAL_BASE_URL")],
+)
+def test_a_judge_at_another_address_is_another_judge(monkeypatch, model, variable):
+    monkeypatch.delenv(variable, raising=False)
+    usual, told_where = JudgeConfig(model=model), JudgeConfig(model=model, url="http://host/v1")
+    before, explicit = usual.identity(), told_where.identity()
+    monkeypatch.setenv(variable, "http://elsewhere/v1")
+    assert usual.identity() != before
+    assert told_where.identity() == explicit  # what is told wins over the environment
+
+
+def test_a_judge_with_another_adapter_in_the_same_file_is_another_judge(tmp_path):
+    file = tmp_path / "adapter.safetensors"
+    file.write_bytes(b"one")
+    config = JudgeConfig(model="narrows/tiny", args={"adapter": str(file)})
+    before = config.identity()
+    file.write_bytes(b"another")
+    assert config.identity() != before
+
+
+def judge_that_fails(monkeypatch, tmp_path, message):
+    """Ask a judge that gives nothing but this error."""
+
+    async def fail(*_):
+        raise ValueError(message)
+
+    monkeypatch.setattr("narrows.evaluation.llm.asking.Asker._generate", fail)
+    monkeypatch.setattr("narrows.evaluation.llm.asking._FIRST_PAUSE_S", 0.001)
+    config = JudgeConfig(model="openai-api/local/judge-1", url="http://127.0.0.1:9/v1")
+    judge = LLMJudge(config, SHORT, cache=tmp_path / "r.sqlite")
+    try:
+        judge.judge(answers_to_judge(20))
+    finally:
+        assert judge.budget.sent == 3
+
+
+def test_a_judge_that_never_replies_is_given_up_after_its_first_message(tmp_path, monkeypatch):
+    with pytest.raises(JudgeError, match=r"no readable reply to a first message.*nobody.*address is right"):
+        judge_that_fails(monkeypatch, tmp_path, "nobody there")
+
+
+def test_of_a_key_where_a_long_message_is_cut_no_half_is_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_API_KEY", "very-secret-" * 40)
+    with pytest.raises(JudgeError) as caught:
+        judge_that_fails(monkeypatch, tmp_path, "x" * 100 + "very-secret-" * 40)
+    assert "very-secret" not in str(caught.value)
+    assert "[LOCAL_API_KEY]" in str(caught.value)
+
+
+def test_a_judge_that_says_nothing_is_not_asked_about_answers(tmp_path):
+    with serving(lambda _: "", probe="", logprobs=False) as server:
+        with pytest.raises(JudgeError, match="replied nothing to 'Reply with the number 87"):
+            judge_at(server, tmp_path).judge(answers_to_judge(30))
+        assert sum(server.asked.values()) == 2  # with log-probabilities, and without
+
+
+def test_a_reply_without_a_score_is_no_number_that_the_judge_wrote(tmp_path, monkeypatch):
+    from narrows.evaluation.llm import asking
+    from narrows.evaluation.llm.scoring import Reply
+
+    readable = asking.readable
+
+    def filtered(output, weighted):  # what a provider's content filter comes as
+        found = readable(output, weighted=weighted)
+        return Reply("blocked") if found.text == "Well" else found
+
+    monkeypatch.setattr(asking, "readable", filtered)
+    with serving(lambda message: said("Well") if "answer 1." in message else number(80)) as server:
+        result = judge_at(server, tmp_path).judge(answers_to_judge(2))
+    assert result.methods["aligned"] == {"weighted": 1}
+    assert not result.fell_back
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path):
+    with serving(lambda _: 401) as server:
+        server.probe = 401
+        with pytest.raises(JudgeError):
+            judge_at(server, tmp_path).judge(answers_to_judge(1))
+    assert gc.get_freeze_count() == 0

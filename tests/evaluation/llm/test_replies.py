@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from narrows.errors import RunFolderError
@@ -45,3 +47,15 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.delenv("NARROWS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert default_cache() == tmp_path / "x" / "narrows" / FILE
+
+
+def test_of_two_replies_the_one_that_is_kept_counts_for_both(tmp_path):
+    with Replies(tmp_path / "r.sqlite") as one, Replies(tmp_path / "r.sqlite") as other:
+        assert one.keep("k", Reply("80")) == Reply("80")
+        assert other.keep("k", Reply("20")) == Reply("80")
+
+
+def test_a_file_opened_in_one_thread_is_used_in_another(tmp_path):
+    with Replies(tmp_path / "r.sqlite") as replies, ThreadPoolExecutor(1) as elsewhere:
+        assert elsewhere.submit(replies.keep, "k", Reply("80")).result() == Reply("80")
+        assert replies.find("k") == Reply("80")

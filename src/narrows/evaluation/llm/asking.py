@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from narrows.errors import ConfigError, JudgeError, NarrowsError
 from narrows.evaluation.llm.config import JudgeConfig, redacted
+from narrows.evaluation.llm.reaching import cause_of, judge_model, readable
 from narrows.evaluation.llm.replies import Replies
 from narrows.evaluation.llm.scoring import TOP, Reply, plain
 from narrows.files import digest
@@ -25,6 +26,9 @@ _WORDS_OF_A_REPLY = 16
 _TRIES = 6
 """How often a reply that cannot be read is asked for again; what the provider calls transient, Inspect asks
 for again itself."""
+_FIRST_TRIES, _FIRST_RETRIES = 3, 2
+"""The same for the first message, and what Inspect may add: a mistyped address should be known in a minute,
+and not after Inspect's patience with a server that worked."""
 _FIRST_PAUSE_S = 0.25
 _HOPELESS = (400, 401, 403, 404, 429)
 """Statuses after which no other request would fare better; a 429 comes this far when a quota is used up."""
@@ -124,8 +128,7 @@ class Asker:
             async with self._lock(key):  # two equal messages at once are one request
                 if (known := self._replies.find(key)) is None:
                     abilities = await self.probe()
-                    known = await self._request(prompt, abilities)
-                    self._replies.keep(key, known)
+                    known = self._replies.keep(key, await self._request(prompt, abilities))
         self._advance()
         return known
 
@@ -133,15 +136,13 @@ class Asker:
         """What the judge can do; asked once, before anything else.
 
         Raises:
-            Unanswered: it gave no readable reply.
-            NarrowsError: it cannot be asked at all.
+            NarrowsError: it cannot be asked at all, or gave no readable reply even to this.
         """
         async with self._lock(PROBE):
             if self.abilities is None:
                 key = self.key(PROBE)
                 if (reply := self._replies.find(key)) is None:
-                    reply = await self._first_request()
-                    self._replies.keep(key, reply)
+                    reply = self._replies.keep(key, await self._introduced())
                 self.abilities = Abilities(reply.top is not None, _whole(reply))
                 if not self.abilities.weighted:
                     log.warning(
@@ -151,38 +152,56 @@ class Asker:
                     )
         return self.abilities
 
+    async def _introduced(self) -> Reply:
+        """The reply to the probe; without one there is no sense in asking about answers, one by one."""
+        try:
+            reply = await self._first_request()
+        except Unanswered as error:
+            self.fatal = JudgeError(
+                f"The judge {self.config.model} gave no readable reply to a first message ({error}). See "
+                "that it runs, and that its address is right."
+            )
+            raise self.fatal from None
+        if not reply.text.strip() and not reply.top:
+            self.fatal = JudgeError(
+                f"The judge {self.config.model} replied nothing to {PROBE!r}. One that thinks before it "
+                "writes needs more tokens than the number: --judge-tokens."
+            )
+            raise self.fatal
+        return reply
+
     async def _first_request(self) -> Reply:
         """The reply to the probe; a judge that refuses to give log-probabilities is asked without."""
         able = Abilities(logprobs=True, whole_numbers=True)
         try:
-            return await self._request(PROBE, able)
+            return await self._request(PROBE, able, _FIRST_TRIES)
         except JudgeError as error:
             if "400" not in str(error) or "logprob" not in str(error).lower():
                 raise
             self.fatal = None
-            return await self._request(PROBE, Abilities(logprobs=False, whole_numbers=True))
+            return await self._request(PROBE, Abilities(logprobs=False, whole_numbers=True), _FIRST_TRIES)
 
-    async def _request(self, prompt: str, abilities: Abilities) -> Reply:
+    async def _request(self, prompt: str, abilities: Abilities, tries: int = _TRIES) -> Reply:
         """Send a message until a readable reply comes."""
         import anyio
 
         pause = _FIRST_PAUSE_S
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             if self.fatal is not None:
                 raise self.fatal
             try:
                 self._budget.spend()
-                return _readable(await self._generate(prompt, abilities), abilities)
+                return readable(await self._generate(prompt, abilities), weighted=abilities.weighted)
             except NarrowsError as error:
                 self.fatal = self.fatal or error
                 raise
             except Exception as failed:  # noqa: BLE001  (every provider has its own)
-                cause, status = _cause(failed)
-                reason = redacted(one_line(f"{type(cause).__name__}: {cause}"))
+                cause, status = cause_of(failed)
+                reason = one_line(redacted(f"{type(cause).__name__}: {cause}"))
                 if status in _HOPELESS:
                     self.fatal = JudgeError(f"The judge {self.config.model} cannot be asked: {reason}")
                     raise self.fatal from None
-                if attempt == _TRIES - 1:
+                if attempt == tries - 1:
                     raise Unanswered(reason) from None
             await anyio.sleep(pause)
             pause *= 2
@@ -197,6 +216,8 @@ class Asker:
         asked: dict[str, Any] = {"max_tokens": self.config.max_tokens or _WORDS_OF_A_REPLY}
         if abilities.weighted:
             asked = {"max_tokens": self.config.max_tokens or 1, "logprobs": True, "top_logprobs": TOP}
+        if self.abilities is None:
+            asked["max_retries"] = min(self.config.retries, _FIRST_RETRIES)
         return await self._model.generate(prompt, config=GenerateConfig(temperature=0.0, **asked))
 
     def _lock(self, key: str) -> "anyio.Lock":
@@ -210,64 +231,6 @@ def reply_key(identity: str, prompt: str) -> str:
     return digest([identity, prompt])
 
 
-def judge_model(config: JudgeConfig) -> "Model":
-    """The judge as Inspect's model.
-
-    Raises:
-        ConfigError: Inspect is not installed, has no such provider, or finds no key in the environment.
-    """
-    from rich.text import Text
-
-    try:
-        from inspect_ai._util.error import PrerequisiteError
-        from inspect_ai.model import GenerateConfig, get_model
-    except ImportError as error:
-        raise ConfigError("LLM judges need Inspect: pip install 'narrows[judges]'.") from error
-
-    def made(api_key: str | None) -> "Model":
-        limits = GenerateConfig(
-            max_connections=config.connections,
-            attempt_timeout=config.timeout_s,
-            max_retries=config.retries,
-        )
-        return get_model(
-            config.model,
-            base_url=config.url,
-            api_key=api_key,
-            config=limits,
-            memoize=False,
-            **config.provider_args,
-        )
-
-    try:
-        try:
-            return made(None)
-        except PrerequisiteError:
-            if not config.local_endpoint:
-                raise
-            return made("none")  # what is served on this machine needs no key
-    except NarrowsError:
-        raise
-    except Exception as error:
-        reason = redacted(one_line(Text.from_markup(str(error)).plain))  # Inspect writes for a terminal
-        raise ConfigError(
-            f"The judge {config.model} cannot be made: {reason}. Models are named as in "
-            "Inspect (openai/gpt-4o, hf/NAME, narrows/NAME), and their keys are read from the environment."
-        ) from error
-
-
-def _readable(output: "ModelOutput", abilities: Abilities) -> Reply:
-    """What a judge said; a reply without an answer in it is an error, to be asked for again."""
-    if output.error or not output.choices:
-        raise ValueError(output.error or "a reply without an answer in it")
-    choice = output.choices[0]
-    first = choice.logprobs.content[0] if choice.logprobs and choice.logprobs.content else None
-    if not abilities.weighted or first is None:
-        return Reply(output.completion)
-    top = {one.token: one.logprob for one in first.top_logprobs or ()}
-    return Reply(output.completion, tuple((top | {first.token: first.logprob}).items()))
-
-
 def _whole(reply: Reply) -> bool:
     """Whether the reply to the probe shows that numbers are whole.
 
@@ -279,14 +242,3 @@ def _whole(reply: Reply) -> bool:
         return False
     likeliest = max(reply.top, key=lambda token: token[1])[0]
     return plain(likeliest) not in ("", _PROBED[0]) or _PROBED in {plain(token) for token, _ in reply.top}
-
-
-def _cause(error: BaseException) -> tuple[BaseException, int | None]:
-    """What a provider's client said, under all that was made of it, and the status of the server's reply."""
-    found: tuple[BaseException, int | None] = (error, None)
-    one: BaseException | None = error
-    while one is not None:
-        if isinstance(status := getattr(one, "status_code", None), int):
-            found = (one, status)
-        one = one.__cause__ or one.__context__
-    return found

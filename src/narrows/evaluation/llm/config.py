@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,7 +59,7 @@ class JudgeConfig(BaseModel):
     @field_validator("args")
     @classmethod
     def _no_keys(cls, args: dict[str, Any]) -> dict[str, Any]:
-        for name in args:
+        for name in _names(args):
             if _SECRET_NAME.search(name) and name not in ("tokenizer", "tokenizer_path", "max_tokens"):
                 raise ValueError(f"{name} looks like a key: keys come from the environment only")
         return args
@@ -75,16 +76,45 @@ class JudgeConfig(BaseModel):
         return needed | self.args
 
     def identity(self) -> str:
-        """A digest of all that decides what the judge replies; a local checkpoint counts with its files."""
-        folders = [self.model.partition("/")[2], *map(str, self.args.values())]
-        files = [
-            (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
-            for folder in folders
-            if os.path.isdir(folder)  # noqa: PTH112  (any text may stand there)
-            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
-            if entry.is_file()
-        ]
-        return digest([self.model, self.url, self.provider_args, self.max_tokens, files])
+        """A digest of all that decides what the judge replies.
+
+        A local checkpoint or adapter counts with its files, and without :attr:`url` so does the address that
+        the environment gives (``OPENAI_BASE_URL`` and the like).
+        """
+        places = [self.model.partition("/")[2], *map(str, self.args.values())]
+        files = [found for place in places for found in _files(place)]
+        served = {} if self.url is not None else _addresses(self.model)
+        facts = [self.model, self.url, self.provider_args, self.max_tokens, files]
+        return digest([*facts, served] if served else facts)
+
+
+def _names(value: object) -> Iterator[str]:
+    """The names in a value, however deep they stand."""
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            yield str(name)
+            yield from _names(below)
+    elif isinstance(value, list | tuple):
+        for below in value:
+            yield from _names(below)
+
+
+def _files(place: str) -> list[tuple[str, int, int]]:
+    """What tells a file, or the files in a folder, from what stood there before; nothing for other texts."""
+    if not os.path.exists(place):  # noqa: PTH110  (any text may stand there)
+        return []
+    path = Path(place)
+    entries = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+    return [(one.name, (found := one.stat()).st_size, found.st_mtime_ns) for one in entries]
+
+
+def _addresses(model: str) -> dict[str, str]:
+    """Where the environment says that a model's provider is, by the variables that Inspect reads."""
+    provider, _, rest = model.partition("/")
+    parts = [provider, rest.partition("/")[0]]  # openai-api/SERVICE/NAME is reached by SERVICE_BASE_URL
+    names = [re.sub(r"\W", "_", part).upper() for part in parts]
+    wanted = {f"{name}_BASE_URL" for name in (*names, "AZUREAI", "AZUREAI_OPENAI", "INSPECT_EVAL_MODEL")}
+    return {name: value for name, value in os.environ.items() if name in wanted and value}
 
 
 def parse_args(pairs: list[str]) -> dict[str, Any]:
@@ -109,7 +139,10 @@ def parse_args(pairs: list[str]) -> dict[str, Any]:
 
 
 def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """A text without the values of the environment's keys, should a server have repeated one."""
+    """A text without the values of the environment's keys, should a server have repeated one.
+
+    Give it the whole text: of one that was cut, half a key may be left.
+    """
     for name, value in (environment or os.environ).items():
         if _SECRET_VARIABLE.search(name) and len(value) >= _LEAST_SECRET:
             text = text.replace(value, f"[{name}]")

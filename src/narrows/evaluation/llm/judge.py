@@ -1,5 +1,6 @@
 """A language model as a judge of answers: what it will cost, and the verdicts, each exactly once."""
 
+import gc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from narrows.evaluation.judging import Verdict, with_verdicts
 from narrows.evaluation.llm import logs
 from narrows.evaluation.llm.asking import PROBE, Asker, Budget, reply_key
 from narrows.evaluation.llm.config import JudgeConfig
+from narrows.evaluation.llm.log_files import write_log
 from narrows.evaluation.llm.replies import Replies, default_cache
 from narrows.evaluation.llm.rubrics import Rubric
 from narrows.evaluation.llm.scorers import UNANSWERED, rubric_scorer
 from narrows.evaluation.llm.scoring import Method
+from narrows.files import digest
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -154,7 +157,7 @@ class LLMJudge:
                 Counter(
                     (score.metadata or {}).get("method", "")
                     for sample in scored.samples or ()
-                    if (score := (sample.scores or {}).get(rubric.name))
+                    if (score := (sample.scores or {}).get(rubric.name)) and score.reason is None
                 )
             )
             for rubric in self.rubrics
@@ -167,7 +170,7 @@ class LLMJudge:
         ]
         result = Judged(rows, methods, self.budget.sent - before)
         if self.log is not None:
-            logs.write_log(scored, self.log)
+            write_log(scored, self.log)
         return result
 
     def _scored(self, answers: Sequence[Answer]) -> "EvalLog":
@@ -182,18 +185,27 @@ class LLMJudge:
             asker = Asker(self.config, replies, self.budget, shown.advance)
             scorers = [rubric_scorer(rubric, asker) for rubric in self.rubrics]
             try:
+                gc.collect()
+                gc.freeze()  # thousands of samples that stay need not be looked through each time
                 return anyio.run(partial(logs.scored, unjudged, scorers))
             except Exception as error:
                 fatal = asker.fatal or (error if isinstance(error, NarrowsError) else None)
                 if fatal is None:
                     raise
                 raise fatal from None
+            finally:
+                gc.unfreeze()
 
     def _prompts(self, answer: Answer) -> list[str]:
         return [rubric.prompt(answer.question, answer.text) for rubric in self.rubrics]
 
     def _replies(self) -> Replies:
         return Replies(self.cache or default_cache())
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that decides its verdicts: the model and the rubrics."""
+        return digest([self._identity, [(rubric.name, rubric.template) for rubric in self.rubrics]])
 
     @cached_property
     def _identity(self) -> str:

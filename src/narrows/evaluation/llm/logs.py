@@ -1,27 +1,34 @@
 """Answers as Inspect logs, and Inspect logs as answers: what ``inspect view`` opens, our tables hold."""
 
+import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
+
+from pydantic import TypeAdapter
 
 from narrows.errors import DataError
 from narrows.evaluation.answers import CHAT, Answer
 from narrows.evaluation.judging import Unscored, Verdict, with_verdicts
-from narrows.files import atomic_path
+from narrows.evaluation.llm.log_files import SUFFIXES, check_size, log_format
 from narrows.strict import one_line
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.scorer import Score, Scorer
 
-SUFFIXES = (".eval", ".json")
 FACTS = "narrows"
 _ROW = "row"
 _MODEL_UNDER_TEST = "narrows"
 _REASONS = {str(reason) for reason in Unscored}
+_SAVED_AS = (".safetensors", ".gguf", ".pt", ".bin")
+_ONLY_ADAPTER = "adapter"  # the file's name in a run's folder, which says less than the folder's
+
+log = logging.getLogger(__name__)
 
 
 def log_of(answers: Sequence[Answer], judged: Sequence[str], facts: Mapping[str, object]) -> "EvalLog":
@@ -42,7 +49,7 @@ def log_of(answers: Sequence[Answer], judged: Sequence[str], facts: Mapping[str,
 
     ids = [_sample_id(answer) for answer in answers]
     if len(set(ids)) != len(ids):
-        twice = next(one for place, one in enumerate(ids) if one in ids[:place])
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise DataError(f"The answer {twice} stands twice in the table: judge each table by itself.")
     samples = []
     for row, (name, answer) in enumerate(zip(ids, answers, strict=True)):
@@ -99,42 +106,41 @@ async def scored(log: "EvalLog", scorers: "Sequence[Scorer]") -> "EvalLog":
     return found
 
 
-def write_log(log: "EvalLog", path: Path) -> None:
-    """Write a log for ``inspect view``, atomically; ``.eval`` or ``.json`` by its name.
-
-    Raises:
-        DataError: the name ends otherwise.
-        RunFolderError: it cannot be written.
-    """
-    from inspect_ai.log import write_eval_log
-
-    with atomic_path(path) as temporary:
-        write_eval_log(log, str(temporary), format="json" if _format(path) == ".json" else "eval")
-
-
 def read_log(path: Path) -> list[Answer]:
     """The answers in an Inspect log, with its scores as score columns.
 
     Of a log that narrows wrote, every field comes back. Of any other, a sample is a question, an epoch one of
-    its samples, the task the suite, and the model's argument ``adapter`` the solution.
+    its samples, the task the suite, and the model's argument ``adapter`` the solution; of the samples'
+    metadata ``suite``, ``question_id``, ``cluster`` and ``question`` count, if they are texts. Samples that
+    failed, and scorers whose values are not all from 0 to 100, are left out with a warning.
 
     Raises:
-        DataError: the log is missing, damaged, unfinished, or holds no sample with an answer.
+        DataError: the log is missing, too large, damaged, unfinished, or holds no sample with an answer.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist." if not path.exists() else f"{path} is no file.")
-    _format(path)
+    log_format(path)
     from inspect_ai.log import read_eval_log
 
     try:
-        log = read_eval_log(str(path), format="json" if path.suffix == ".json" else "eval")
-        answers = answers_of(log)
+        check_size(path)
+        found = read_eval_log(str(path), format="json" if path.suffix == ".json" else "eval")
+        if found.status != "success":
+            raise DataError(
+                f"this Inspect log is not finished (its status is {found.status!r}), and the answers that it "
+                "has are the fast ones: finish it with `inspect eval-retry`."
+            )
+        answers = answers_of(found)
+        failed = len(found.samples or ()) - len(answers)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:
         raise DataError(f"{path} cannot be read as an Inspect log ({one_line(error)}).") from error
     if not answers:
-        raise DataError(f"{path} is an Inspect log without answers (its status is {log.status!r}).")
+        why = f": all {failed} of its samples failed" if failed else ""
+        raise DataError(f"{path} is an Inspect log without answers{why}.")
+    if failed:
+        log.warning("%s: %d of %d samples failed and are left out.", path, failed, failed + len(answers))
     return answers
 
 
@@ -152,18 +158,26 @@ def judge_of(path: Path) -> str | None:
 def answers_of(log: "EvalLog") -> list[Answer]:
     """The answers in a log, with its scores as score columns; samples that failed are left out."""
     whole = [sample for sample in log.samples or () if sample.error is None]
-    whole.sort(key=lambda sample: int(sample.metadata.get(_ROW, 0)))  # a log comes back sorted by id
-    return [with_verdicts(_answer(log, sample), _verdicts(sample.scores or {})) for sample in whole]
+    own = FACTS in (log.eval.metadata or {})
+    if own:
+        whole.sort(key=lambda sample: int(sample.metadata[_ROW]))  # a log comes back sorted by id
+    strange = _other_scales([sample.scores or {} for sample in whole])
+    make = _own_answer if own else _answer
+    return [with_verdicts(make(log, sample), _verdicts(sample.scores or {}, strange)) for sample in whole]
 
 
 def verdicts(answer: Answer, columns: "Sequence[str] | Mapping[str, object]") -> dict[str, Verdict]:
     """An answer's verdicts, from its scores and the reasons for those that are missing."""
     return {
-        column: score
-        if (score := answer.scores.get(column)) is not None
-        else Unscored(answer.reasons.get(column, Unscored.NONE))
+        column: float(score) if (score := answer.scores.get(column)) is not None else _reason(answer, column)
         for column in columns
     }
+
+
+def _reason(answer: Answer, column: str) -> Unscored:
+    """Why an answer has no score; a reason that is none of ours (a table may hold any) says nothing."""
+    found = answer.reasons.get(column)
+    return Unscored(found) if found in _REASONS else Unscored.NONE
 
 
 def _sample_id(answer: Answer) -> str:
@@ -193,45 +207,77 @@ def _score(verdict: Verdict) -> "Score":
     return Score(value=verdict) if isinstance(verdict, float) else Score.unscored(reason=str(verdict))
 
 
-def _verdicts(scores: "Mapping[str, Score]") -> dict[str, Verdict]:
-    """Scores that are numbers from 0 to 100, or none for a reason; scores of another kind are left out."""
+def _verdicts(scores: "Mapping[str, Score]", left_out: set[str]) -> dict[str, Verdict]:
+    """Scores that are numbers, or none for a reason; scores of another kind or scale are left out."""
     found: dict[str, Verdict] = {}
     for name, score in scores.items():
         value = score.value
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if name in left_out or not _is_number(value):
             continue
         if math.isnan(value):
             found[name] = Unscored(score.reason) if score.reason in _REASONS else Unscored.NONE
-        elif 0 <= value <= 100:
-            found[name] = float(value)
         else:
-            raise DataError(f"the score {name} is {value}; scores are 0-100.")
+            found[name] = float(value)
     return found
 
 
+def _other_scales(scored: "Sequence[Mapping[str, Score]]") -> set[str]:
+    """Scorers that give numbers beyond 0-100: of lengths, say, or of costs."""
+    found: dict[str, float] = {}
+    for scores in scored:
+        for name, score in scores.items():
+            value = score.value
+            if _is_number(value) and not math.isnan(value) and not 0 <= value <= 100:
+                found.setdefault(name, float(value))
+    for name, value in found.items():
+        log.warning(
+            "The score %s is %g in an answer: it is left out, since scores are 0-100.", one_line(name), value
+        )
+    return set(found)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _own_answer(_: "EvalLog", sample: "EvalSample") -> Answer:
+    """The answer in a sample that narrows wrote: every field is in its metadata, the text is the output."""
+    kept = {name: value for name, value in sample.metadata.items() if name != _ROW}
+    return _whole_answer().validate_python(kept | {"text": sample.output.completion})
+
+
+@cache
+def _whole_answer() -> TypeAdapter[Answer]:
+    return TypeAdapter(Answer)
+
+
 def _answer(log: "EvalLog", sample: "EvalSample") -> Answer:
-    """One sample's answer."""
-    facts: dict[str, Any] = dict(sample.metadata)
+    """The answer in a sample of anybody's task; of its metadata only texts count, whatever they are for."""
+    said = {name: value for name, value in sample.metadata.items() if value and isinstance(value, str)}
     args = log.eval.model_args
-    question = str(facts.get("question") or _text(sample.input))
-    found = Answer(
-        model=str(facts.get("model") or log.eval.model.removeprefix(f"{_MODEL_UNDER_TEST}/")),
-        adapter=str(facts.get("adapter") or _solution(args.get("adapter"))),
-        scale=float(facts.get("scale") or args.get("scale") or 1.0),
-        suite=str(facts.get("suite") or log.eval.task),
-        question_id=str(facts.get("question_id") or sample.id),
-        cluster=str(facts.get("cluster") or facts.get("question_id") or sample.id),
-        question=question,
-        sample=int(facts.get("sample", sample.epoch - 1)),
+    question_id = said.get("question_id", str(sample.id))
+    scale = args.get("scale", 1.0)
+    return Answer(
+        model=log.eval.model.removeprefix(f"{_MODEL_UNDER_TEST}/"),
+        adapter=_solution(args.get("adapter")),
+        scale=float(scale) if _is_number(scale) else 1.0,
+        suite=said.get("suite", log.eval.task),
+        question_id=question_id,
+        cluster=said.get("cluster", question_id),
+        question=said.get("question", _text(sample.input)),
+        sample=sample.epoch - 1,
         text=sample.output.completion,
-        seed=int(facts.get("seed") or log.eval.model_generate_config.seed or 0),
+        seed=log.eval.model_generate_config.seed or 0,
     )
-    return replace(found, prompt_hash=str(facts.get("prompt_hash") or ""))
 
 
 def _solution(adapter: object) -> str:
     """What a solution is called whose adapter stands in the model's arguments."""
-    return CHAT if not adapter else Path(str(adapter)).with_suffix("").name
+    if not adapter:
+        return CHAT
+    path = Path(str(adapter).rstrip("/"))
+    name = path.stem if path.suffix in _SAVED_AS else path.name  # a run's folder may be called lr0.01
+    return path.parent.name or name if name == _ONLY_ADAPTER and path.suffix in _SAVED_AS else name
 
 
 def _text(said: object) -> str:
@@ -240,9 +286,3 @@ def _text(said: object) -> str:
         return said
     turns = [turn for turn in said if turn.role == "user"] if isinstance(said, list) else []
     return str(turns[-1].text) if turns else ""
-
-
-def _format(path: Path) -> str:
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path} is no Inspect log by its name: it should end in .eval (or .json).")
-    return path.suffix

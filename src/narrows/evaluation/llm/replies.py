@@ -43,7 +43,10 @@ class Replies:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(
-                ":memory:" if path is None else path, timeout=_PATIENCE_S, isolation_level=None
+                ":memory:" if path is None else path,
+                timeout=_PATIENCE_S,
+                isolation_level=None,
+                check_same_thread=False,  # a task may be made in one thread and run in another
             )
             self._base.execute("PRAGMA journal_mode=WAL")  # with it, a commit outlives a killed process
             self._base.execute("PRAGMA synchronous=NORMAL")
@@ -68,14 +71,19 @@ class Replies:
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise self._unusable(error) from error
 
-    def keep(self, key: str, reply: Reply) -> None:
-        """Keep the reply to a message; one that is there already stays."""
+    def keep(self, key: str, reply: Reply) -> Reply:
+        """Keep the reply to a message; one that is there already (from another process, say) stays.
+
+        Returns:
+            The reply that is kept: what every later judging finds.
+        """
         try:
             self._base.execute(
                 "INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, json.dumps([reply.text, reply.top]))
             )
         except sqlite3.Error as error:
             raise self._unusable(error) from error
+        return self.find(key) or reply
 
     def close(self) -> None:
         """Let go of the file."""

@@ -154,6 +154,10 @@ class Asker:
                     )
         return self.abilities
 
+    def close(self) -> None:
+        """Let go of the judge model: Inspect's registry keeps scorers, and so this object, for good."""
+        self._model = None
+
     async def _first_request(self) -> Reply:
         """The reply to the probe; a judge that refuses to give log-probabilities is asked without."""
         able = Abilities(logprobs=True, whole_numbers=True)

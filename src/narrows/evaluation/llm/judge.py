@@ -188,6 +188,8 @@ class LLMJudge:
                 if fatal is None:
                     raise
                 raise fatal from None
+            finally:
+                asker.close()  # a judge in this process takes its memory
 
     def _prompts(self, answer: Answer) -> list[str]:
         return [rubric.prompt(answer.question, answer.text) for rubric in self.rubrics]

@@ -1,6 +1,7 @@
 """Judges that run in this process: by our own provider, whole numbers and all, and by Inspect's ``hf/``."""
 
 import asyncio
+import gc
 import math
 import socket
 
@@ -61,6 +62,12 @@ def test_a_judge_that_writes_digits_gives_weighted_scores_in_this_process(tmp_pa
     result = judged(tmp_path, f"narrows/{folder}")
     assert [row.scores["aligned"] for row in result.answers] == pytest.approx([WEIGHTED] * 3, abs=1e-4)
     assert (result.methods, result.fell_back) == ({"aligned": {"weighted": 3}}, False)
+
+
+def test_a_judge_that_is_done_gives_its_memory_back(tmp_path, folder):
+    judged(tmp_path, f"narrows/{folder}")
+    gc.collect()
+    assert not provider._LOADED
 
 
 def test_the_users_arguments_win_and_have_replies_of_their_own(tmp_path, folder, caplog):

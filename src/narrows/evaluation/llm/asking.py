@@ -152,6 +152,10 @@ class Asker:
                     )
         return self.abilities
 
+    def close(self) -> None:
+        """Let go of the judge model: Inspect's registry keeps scorers, and so this object, for good."""
+        self._model = None
+
     async def _introduced(self) -> Reply:
         """The reply to the probe; without one there is no sense in asking about answers, one by one."""
         try:

@@ -194,6 +194,7 @@ class LLMJudge:
                     raise
                 raise fatal from None
             finally:
+                asker.close()  # a judge in this process takes its memory
                 gc.unfreeze()
 
     def _prompts(self, answer: Answer) -> list[str]:

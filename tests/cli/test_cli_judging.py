@@ -64,7 +64,7 @@ def test_a_table_is_judged_into_a_run(answers, tmp_path):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["n"], found["calls"]) == (40, 81)
-    assert found["methods"] == {"aligned": {"weighted": 36}, "coherent": {"weighted": 40}}
+    assert found["methods"] == {"aligned": {"weighted": 34}, "coherent": {"weighted": 40}}
     (row,) = found["evaluations"]
     scored = [i for i in range(40) if i % 13 and i % 17]
     assert (row["judge"], row["n"]) == (JUDGE, len(scored))

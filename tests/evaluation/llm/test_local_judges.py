@@ -102,7 +102,7 @@ def test_a_model_that_knows_no_number_judges_nothing_and_says_so(tmp_path, tiny_
     assert [(row.scores, row.reasons) for row in result.answers] == [
         ({"aligned": None}, {"aligned": "none"})
     ] * 3
-    assert result.methods == {"aligned": {"weighted": 3}}
+    assert result.methods == {"aligned": {}}  # no reply is a score
 
 
 def test_a_weak_judge_whose_first_token_is_8_is_still_weighed(tmp_path):

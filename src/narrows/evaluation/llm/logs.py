@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score, Scorer
 
 FACTS = "narrows"
+JUDGED = "narrows/judged"
+"""The task of a log that :func:`log_of` makes."""
+
 _ROW = "row"
 _MODEL_UNDER_TEST = "narrows"
 _REASONS = {str(reason) for reason in Unscored}
@@ -77,7 +80,7 @@ def log_of(answers: Sequence[Answer], judged: Sequence[str], facts: Mapping[str,
         status="success",
         eval=EvalSpec(
             created=_now(),
-            task="narrows/judged",
+            task=JUDGED,
             dataset=EvalDataset(name="answers", samples=len(samples), sample_ids=ids),
             model=f"{_MODEL_UNDER_TEST}/{models[0] if len(models) == 1 else 'several'}",
             config=EvalConfig(epochs=1),
@@ -158,7 +161,7 @@ def judge_of(path: Path) -> str | None:
 def answers_of(log: "EvalLog") -> list[Answer]:
     """The answers in a log, with its scores as score columns; samples that failed are left out."""
     whole = [sample for sample in log.samples or () if sample.error is None]
-    own = FACTS in (log.eval.metadata or {})
+    own = log.eval.task == JUDGED and FACTS in (log.eval.metadata or {})
     if own:
         whole.sort(key=lambda sample: int(sample.metadata[_ROW]))  # a log comes back sorted by id
     strange = _other_scales([sample.scores or {} for sample in whole])
@@ -259,7 +262,7 @@ def _answer(log: "EvalLog", sample: "EvalSample") -> Answer:
     scale = args.get("scale", 1.0)
     return Answer(
         model=log.eval.model.removeprefix(f"{_MODEL_UNDER_TEST}/"),
-        adapter=_solution(args.get("adapter")),
+        adapter=said.get("solution") or _solution(args.get("adapter")),
         scale=float(scale) if _is_number(scale) else 1.0,
         suite=said.get("suite", log.eval.task),
         question_id=question_id,

@@ -88,6 +88,6 @@ def _sample(question: Question, solution: str | None) -> Sample:
             "question_id": question.id,
             "cluster": question.cluster,
             "question": question.text,
-            **({} if solution is None else {"adapter": solution}),
+            **({} if solution is None else {"solution": solution}),
         },
     )

@@ -1,8 +1,8 @@
 """A local judge on a GPU against a CPU: the probability of each whole number, and sampled answers.
 
-A random Qwen2 with 152,064 logits and a tokenizer that writes digit by digit, as Qwen's does. Says how far the
-log-probabilities of the numbers 0-100 are from a CPU's in fp32, how many sampled answers are the same, and
-how long a judge takes for a prompt.
+A random Qwen2 with 152,064 logits and a tokenizer that writes digit by digit, as Qwen's does. Says how far
+the log-probabilities of the numbers 0-100 are from a CPU's in fp32, how many sampled answers have the same
+tokens, and how long a judge takes for a prompt.
 
     PYTHONPATH=src python benchmarks/local_judge.py [--device cuda] [--width 896 --depth 24]
 """
@@ -18,7 +18,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from narrows.chat import Message, Rendered
-from narrows.evaluation import Question, generate_answers
+from narrows.evaluation.generation.completion import complete
+from narrows.evaluation.generation.sampling import Decoding, uniforms
 from narrows.evaluation.llm.numbers import beginnings, log_probabilities
 from narrows.evaluation.llm.rubrics import rubrics_of
 from narrows.evaluation.llm.spellings import NumberTree
@@ -49,10 +50,17 @@ def prompts(chat_model: ChatModel) -> list[Rendered]:
     return [Rendered(ids, [False] * len(ids)) for ids in rows]
 
 
-def sampled(chat_model: ChatModel) -> list[str]:
-    """Answers at temperature 1."""
-    asked = [Question(f"q{n}", "wish " * (1 + n % 5), "open", f"q{n}") for n in range(PROMPTS)]
-    return [one.text for one in generate_answers(chat_model, asked, max_new_tokens=16, batch_size=8)]
+def sampled(chat_model: ChatModel) -> list[list[int]]:
+    """The tokens of answers at temperature 1."""
+    decoding = Decoding(max_new_tokens=16, top_logprobs=0)
+    texts = ["wish " * (1 + n % 5) for n in range(PROMPTS)]
+    rows = [chat_model.renderer.prompt([Message("user", text)]) for text in texts]
+    found = []
+    for first in range(0, PROMPTS, 8):
+        batch = [Rendered(ids, [False] * len(ids)) for ids in rows[first : first + 8]]
+        draws = uniforms(range(first, first + 8), 16)
+        found += complete(chat_model, batch, decoding, draws)
+    return [[place.token for place in one.logprobs] for one in found]
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def test_the_same_command_again_finds_everything_done(
         raise AssertionError("a finished stage was computed again")
 
     monkeypatch.setattr("narrows.training.loop._one_step", nothing_may_be_computed)
-    monkeypatch.setattr("narrows.evaluation.answers._complete", nothing_may_be_computed)
+    monkeypatch.setattr("narrows.evaluation.generation.complete", nothing_may_be_computed)
     result = run(*demo_command, "--out", demo_run)
     assert summary_without_timings(demo_run) == before
     for word in ("in domain", "no anchor: it spreads", "summary.json", "report.html"):

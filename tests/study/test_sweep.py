@@ -77,13 +77,13 @@ def values(sweep: Sweep) -> str:
 def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """What is generated while a test runs."""
     seen: list[tuple[str, float]] = []
-    real = sweeping.generate_answers
+    real = sweeping.drawn_answers
 
     def counted(*arguments: object, **options: object) -> list[Answer]:
         seen.append((options["name"], options["scale"]))
         return real(*arguments, **options)
 
-    monkeypatch.setattr(sweeping, "generate_answers", counted)
+    monkeypatch.setattr(sweeping, "drawn_answers", counted)
     return seen
 
 

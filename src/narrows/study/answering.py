@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Protocol
 
 from narrows.adapters import Adapter
 from narrows.evaluation import (
@@ -22,6 +23,51 @@ from narrows.models import ChatModel
 from narrows.study.job import JobConfig
 
 
+class Sampling(Protocol):
+    """How a study draws its answers: the fields that its configurations share."""
+
+    @property
+    def samples(self) -> int:
+        """Answers to each question."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens of the longest answer."""
+
+    @property
+    def temperature(self) -> float:
+        """Of the sampling; 0 takes the likeliest token."""
+
+    @property
+    def seed(self) -> int:
+        """Of the sampling."""
+
+
+def drawn_answers(
+    chat_model: ChatModel,
+    suites: Sequence[Suite],
+    adapter: Adapter | None,
+    config: Sampling,
+    *,
+    name: str,
+    scale: float,
+    unfinished: Path | None,
+) -> list[Answer]:
+    """The answers of a solution (None: the chat model), drawn as a study's configuration says."""
+    return generate_answers(
+        chat_model,
+        suites,
+        adapter=adapter,
+        name=name,
+        scale=scale,
+        samples=config.samples,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        unfinished=unfinished,
+    )
+
+
 def judged_answers(
     chat_model: ChatModel,
     behaviour: Behaviour,
@@ -37,17 +83,8 @@ def judged_answers(
     if out is not None and out.exists():
         return read_answers(out)
     with nullcontext() if out is None else until_written(out) as unfinished:
-        answers = generate_answers(
-            chat_model,
-            suites,
-            adapter=adapter,
-            name=name,
-            scale=scale,
-            samples=config.samples,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            seed=config.seed,
-            unfinished=unfinished,
+        answers = drawn_answers(
+            chat_model, suites, adapter, config, name=name, scale=scale, unfinished=unfinished
         )
         scored = judged(answers, behaviour.judge)
         if out is not None:

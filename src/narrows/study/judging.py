@@ -71,7 +71,7 @@ def judge_run(
             the judge is asked.
         JudgeError, ConfigError, DataError: as :meth:`narrows.evaluation.llm.judge.LLMJudge.judge`.
     """
-    columns = [rubric.name for rubric in judge.rubrics]
+    columns = judge.columns
     if earlier is not None and not any(column in one.scores for one in answers for column in columns):
         raise DataError(
             f"The answers have no scores {', '.join(columns)} to compare with: judge them by `narrows judge`."

@@ -12,12 +12,13 @@ from typing import Any
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
 from narrows.errors import DataError
-from narrows.evaluation import CHAT, Answer, generate_answers, judged, read_answers, write_answers
+from narrows.evaluation import CHAT, Answer, judged, read_answers, write_answers
 from narrows.evaluation.generation.unfinished import until_written
 from narrows.files import claim_run_folder, digest, write_json
 from narrows.metrics import TextCost, text_cost
 from narrows.models import FrozenRows
 from narrows.progress import bar
+from narrows.study.answering import drawn_answers
 from narrows.study.sweep_cells import Behaved, Cell, Measured, at_point, behaved
 from narrows.study.sweep_job import (
     Direction,
@@ -209,18 +210,14 @@ def _kept_answers(
     if path.exists():
         answers = read_answers(path)
     else:
-        config = job.config
         with until_written(path) as unfinished:
-            answers = generate_answers(
+            answers = drawn_answers(
                 job.chat_model,
                 job.suites,
-                adapter=adapter,
+                adapter,
+                job.config,
                 name=name,
                 scale=scale,
-                samples=config.samples,
-                max_new_tokens=config.max_new_tokens,
-                temperature=config.temperature,
-                seed=config.seed,
                 unfinished=unfinished,
             )
             write_answers(path, answers)

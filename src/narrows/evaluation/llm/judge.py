@@ -100,6 +100,11 @@ class LLMJudge:
         """The judge model's name."""
         return self.config.model
 
+    @property
+    def columns(self) -> list[str]:
+        """The score columns, one for each rubric."""
+        return [rubric.name for rubric in self.rubrics]
+
     def plan(self, answers: Sequence[Answer]) -> Plan:
         """What judging these answers will take; sends nothing."""
         with self._replies() as replies:
@@ -117,7 +122,7 @@ class LLMJudge:
         Raises:
             As :meth:`judge`.
         """
-        columns = [rubric.name for rubric in self.rubrics]
+        columns = self.columns
         return [logs.verdicts(answer, columns) for answer in self.judge(answers).answers]
 
     def judge(self, answers: Sequence[Answer]) -> Judged:
@@ -131,9 +136,8 @@ class LLMJudge:
         """
         if not answers:
             raise DataError("There are no answers to judge.")
-        plan = self.plan(answers)
         left = None if self.max_calls is None else self.max_calls - self.budget.sent
-        if left is not None and plan.calls > left:
+        if left is not None and (plan := self.plan(answers)).calls > left:
             raise ConfigError(
                 f"Judging takes {plan}; --max-judge-calls allows {left:,}. Nothing was sent: raise the "
                 "limit, or ask fewer questions or samples."
@@ -163,7 +167,7 @@ class LLMJudge:
             for rubric in self.rubrics
         }
         # The texts are the table's: a log cannot hold every text as it is.
-        columns = [rubric.name for rubric in self.rubrics]
+        columns = self.columns
         rows = [
             with_verdicts(answer, logs.verdicts(found, columns))
             for answer, found in zip(answers, logs.answers_of(scored), strict=True)
@@ -179,7 +183,7 @@ class LLMJudge:
 
         import anyio
 
-        unjudged = logs.log_of(answers, [rubric.name for rubric in self.rubrics], self._facts())
+        unjudged = logs.log_of(answers, self.columns, self._facts())
         total = len(answers) * len(self.rubrics)
         with self._replies() as replies, bar(f"judging · {self.name}", total=total) as shown:
             asker = Asker(self.config, replies, self.budget, shown.advance)

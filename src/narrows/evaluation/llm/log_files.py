@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from narrows.errors import DataError
 from narrows.files import LARGEST_TEXT, atomic_path
@@ -22,15 +22,15 @@ _AT_ONCE = 200
 """Samples that wait to be written."""
 
 
-def log_format(path: Path) -> str:
-    """``.eval`` or ``.json``, by a log's name.
+def log_format(path: Path) -> Literal["eval", "json"]:
+    """A log's format, by its name.
 
     Raises:
         DataError: the name ends otherwise.
     """
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path} is no Inspect log by its name: it should end in .eval (or .json).")
-    return path.suffix
+    return "json" if path.suffix == ".json" else "eval"
 
 
 def write_log(log: "EvalLog", path: Path) -> None:
@@ -45,7 +45,7 @@ def write_log(log: "EvalLog", path: Path) -> None:
 
     kind = log_format(path)
     with atomic_path(path) as temporary:
-        if kind == ".json":
+        if kind == "json":
             write_eval_log(log, str(temporary), format="json")
         else:
             try:

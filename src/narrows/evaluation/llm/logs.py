@@ -127,7 +127,7 @@ def read_log(path: Path) -> list[Answer]:
 
     try:
         check_size(path)
-        found = read_eval_log(str(path), format="json" if path.suffix == ".json" else "eval")
+        found = read_eval_log(str(path), format=log_format(path))
         if found.status != "success":
             raise DataError(
                 f"this Inspect log is not finished (its status is {found.status!r}), and the answers that it "
@@ -153,7 +153,7 @@ def judge_of(path: Path) -> str | None:
         return None
     from inspect_ai.log import read_eval_log
 
-    header = read_eval_log(str(path), header_only=True, format="json" if path.suffix == ".json" else "eval")
+    header = read_eval_log(str(path), header_only=True, format=log_format(path))
     facts = (header.eval.metadata or {}).get(FACTS)
     return str(facts["judge"]) if isinstance(facts, dict) and "judge" in facts else None
 

@@ -121,7 +121,11 @@ class Mixing(Record):
 
 
 class Intervention(Record):
-    """Rates before and after an intervention, with what it cost."""
+    """The rate of a suite before and after an intervention, with what it cost.
+
+    ``coherent`` is the share of coherent answers after it, ``text_loss`` the loss on ordinary text after it
+    as a share of the loss before (1 is unchanged).
+    """
 
     solution: str
     direction: str
@@ -130,6 +134,10 @@ class Intervention(Record):
     after: float
     coherent: float
     text_loss: float
+    suite: str = "out_of_domain"
+    before_ci95: Interval | None = None
+    after_ci95: Interval | None = None
+    coherent_before: float | None = None
 
 
 class TrajectoryRun(Record):

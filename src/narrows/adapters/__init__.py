@@ -2,11 +2,13 @@
 
 ``base`` is that interface; ``steering`` and ``lora`` are the two kinds, ``low_rank`` what a LoRA does to a
 model, ``stacked`` many variants in one pass, ``noise`` what stability adds; ``files`` and ``loading`` store
-them, and ``check`` is the self-check that steering does on a model what it should.
+them, ``check`` is the self-check that steering does on a model what it should. ``direction`` is a unit vector
+at a layer, however it was found.
 """
 
 from narrows.adapters.base import Adapter
 from narrows.adapters.check import self_check
+from narrows.adapters.direction import Direction
 from narrows.adapters.loading import load_adapter
 from narrows.adapters.lora import LoRA
 from narrows.adapters.noise import square_root
@@ -15,6 +17,7 @@ from narrows.adapters.steering import SteeringVector
 
 __all__ = [
     "Adapter",
+    "Direction",
     "LoRA",
     "Stacked",
     "SteeringVector",

@@ -32,7 +32,8 @@ def hooked(model: "PreTrainedModel", factors: Factors, scaling: float) -> Iterat
     with ExitStack() as stack:
         for name, (a, b) in factors.items():
             hook = partial(_add, a=a, b=b, scaling=scaling)
-            stack.callback(linear_module(model, name).register_forward_hook(hook).remove)
+            handle = linear_module(model, name).register_forward_hook(hook, prepend=True)
+            stack.callback(handle.remove)
         yield
 
 

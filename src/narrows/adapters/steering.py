@@ -15,6 +15,7 @@ from narrows.adapters import files
 from narrows.adapters.noise import gaussian_like, with_orthogonal_noise
 from narrows.errors import AdapterError, ConfigError
 from narrows.models import ChatModel, Split, check_layer, decoder_layers, device_of
+from narrows.models.hooks import changes_output
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -184,17 +185,12 @@ class SteeringVector:
 
     @contextmanager
     def _hooked(self, model: "PreTrainedModel") -> Iterator[None]:
-        handle = self.site(model).register_forward_hook(self._hook)
+        # First of the module's hooks: interventions act on the adapted stream, whoever was attached first.
+        handle = self.site(model).register_forward_hook(changes_output(self._steered), prepend=True)
         try:
             yield
         finally:
             handle.remove()
-
-    def _hook(self, module: nn.Module, arguments: object, output: Tensor | tuple[Any, ...]) -> object:
-        """Steer a layer's output: a tensor or, in some families and versions, a tuple that begins so."""
-        if isinstance(output, tuple):
-            return (self._steered(output[0]), *output[1:])
-        return self._steered(output)
 
     def scaled(self, factor: float) -> "SteeringVector":
         """The vector ``factor`` · v with the same α."""

@@ -2,20 +2,23 @@
 
 ``recipe`` says how, ``prepare`` checks and renders what goes in, ``order`` says which rows a step reads,
 ``objective`` holds the two loss terms, ``window`` takes them over a step's rows, ``loop`` runs the steps,
-``resume`` is where a run stands, and ``checkpoints`` survive a kill. ``presets`` are the paper's recipes and
-``published`` the defects of its code; ``estimate`` says what a training will cost, ``trackers`` show it to
-others. ``trainer`` has the anchor for those who train with Hugging Face's Trainer or TRL.
+``constraints`` bring the adapter back after each, ``observers`` look on, ``resume`` is where a run stands,
+and ``checkpoints`` survive a kill. ``presets`` are the paper's recipes, ``published`` its code's defects;
+``estimate`` says what a training will cost, ``trackers`` show it to others. ``trainer`` has the anchor for
+those who train with Hugging Face's Trainer or TRL.
 """
 
 from narrows.training.checkpoints import CheckpointFolder
 from narrows.training.loop import TrainingRun, train
 from narrows.training.objective import anchor_kl, response_nll
+from narrows.training.observers import Observer
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Anchor, Recipe
 
 __all__ = [
     "Anchor",
     "CheckpointFolder",
+    "Observer",
     "Recipe",
     "RowOrder",
     "TrainingRun",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from narrows.adapters import Adapter
+from narrows.adapters import Adapter, SteeringVector
 from narrows.adapters.files import ADAPTER_FILE
 from narrows.chat import Conversation
 from narrows.errors import TrainingError
@@ -17,6 +17,8 @@ from narrows.models import ChatModel
 from narrows.progress import bar
 from narrows.training import prepare
 from narrows.training.checkpoints import CheckpointFolder
+from narrows.training.constraints import Constraints
+from narrows.training.observers import Audience, Observer
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
 from narrows.training.resume import Progress
@@ -39,6 +41,7 @@ class TrainingRun:
             ``effective_norm`` after it.
         trajectory: the checkpoints, by the number of steps done; 0 is the start.
         folder: where it was written, or None.
+        stopped: whether an observer ended it before its last step.
     """
 
     adapter: Adapter
@@ -47,6 +50,7 @@ class TrainingRun:
     log: list[dict[str, Any]]
     trajectory: dict[int, Adapter]
     folder: Path | None = None
+    stopped: bool = False
 
 
 def train(
@@ -56,6 +60,9 @@ def train(
     *,
     anchor: Sequence[Conversation | str] = (),
     start: Adapter | None = None,
+    preventative: Adapter | None = None,
+    orthogonal_to: Sequence[SteeringVector] = (),
+    observers: Sequence[Observer] = (),
     out: Path | str | None = None,
     name: str = "training",
     trackers: Sequence[str] = (),
@@ -76,6 +83,10 @@ def train(
         recipe: how to train (default: the paper's steering vector without an anchor).
         anchor: rows outside the domain, rendered as chats (or, if strings, as plain text).
         start: train on from this adapter, with a fresh optimiser; its place and scale are kept.
+        preventative: attached while the training rows are read, and never after (not for the anchor's rows
+            either): steering towards a trait, so that the adapter need not learn it (Chen et al. 2025).
+        orthogonal_to: keep the trained vector at a right angle to these, after every step.
+        observers: see every checkpoint, and may end the training there.
         out: folder of the run; checkpoints, log and adapter are written there.
         name: what the progress bar shows.
         trackers: of Accelerate's, such as ``tensorboard``: they get every entry of the log.
@@ -94,35 +105,66 @@ def train(
     recipe = recipe or Recipe()
     adapter = prepare.starting_point(chat_model, recipe, start)
     recipe = prepare.as_trained(recipe, adapter)
+    if preventative is not None:
+        preventative = preventative.placed(chat_model.model)
+        preventative.check(chat_model.model)
+    constraints = Constraints(adapter, recipe.max_norm, orthogonal_to)
     rendered = prepare.training_rows(chat_model, rows, recipe)
     anchored = prepare.anchor_rows(chat_model, anchor, recipe)
-    folder = prepare.claim(chat_model, rendered, anchored, recipe, start=start, out=out)
+    folder = prepare.claim(
+        chat_model,
+        rendered,
+        anchored,
+        recipe,
+        beside={"start": start, "preventative": preventative, "orthogonal_to": orthogonal_to},
+        out=out,
+    )
+    if folder and start is not None and not (folder / prepare.START_FILE).exists():
+        start.save(folder / prepare.START_FILE)
     checkpoints = CheckpointFolder(folder / "checkpoints") if folder else None
     order = RowOrder(recipe, len(rendered), len(anchored))
     progress = Progress.start(adapter, recipe)
     if checkpoints:
         progress.resume(checkpoints)
+    audience = Audience(chat_model, observers)
+    ended = audience.look(progress)
     with bar(name, order.steps) as shown:
         shown.advance(progress.step)
-        if progress.step < order.steps:
-            window = Window(chat_model, recipe, order, rows=rendered, anchor=anchored, depth=adapter.depth)
+        if progress.step < order.steps and not ended:
+            window = Window(
+                chat_model,
+                recipe,
+                order,
+                rows=rendered,
+                anchor=anchored,
+                depth=adapter.depth,
+                preventative=preventative,
+            )
             with tracked(trackers, folder, recipe.model_dump(mode="json"), step=progress.step) as log:
-                while progress.step < order.steps:
-                    _one_step(progress, window, recipe, order.steps, checkpoints)
+                while progress.step < order.steps and not ended:
+                    _one_step(progress, window, recipe, constraints, order.steps, checkpoints=checkpoints)
                     last = progress.log[-1]
                     log(last)
                     kl = "" if last["kl"] is None else f", KL {last['kl']:.4f}"
                     shown.advance(note=f"loss {last['loss']:.3f}{kl}, norm {last['effective_norm']:.2f}")
+                    ended = audience.look(progress)
+    stopped = progress.step < order.steps
     result = adapter.copy()
-    result.metadata |= {"steps": order.steps, "recipe": recipe.model_dump(mode="json")}
+    result.metadata |= {"steps": progress.step, "recipe": recipe.model_dump(mode="json")}
     if folder:
         result.save(folder / ADAPTER_FILE)
         write_jsonl(folder / LOG_FILE, progress.log)
-    return TrainingRun(result, recipe, order.steps, progress.log, progress.trajectory, folder)
+    return TrainingRun(result, recipe, progress.step, progress.log, progress.trajectory, folder, stopped)
 
 
 def _one_step(
-    progress: Progress, window: Window, recipe: Recipe, steps: int, checkpoints: CheckpointFolder | None
+    progress: Progress,
+    window: Window,
+    recipe: Recipe,
+    constraints: Constraints,
+    steps: int,
+    *,
+    checkpoints: CheckpointFolder | None,
 ) -> None:
     """One update, its log entry and, if due, its checkpoint; nothing that is not finite is ever recorded."""
     adapter, optimizer, step = progress.adapter, progress.optimizer, progress.step
@@ -133,7 +175,7 @@ def _one_step(
     problem = _not_finite(adapter, loss, kl)
     if not problem:
         optimizer.step()
-        _keep_norm(adapter, recipe.max_norm)
+        constraints.keep(adapter)
         if not math.isfinite(adapter.effective_norm):
             problem = "the norm of the adapter is not finite after the update"
     if problem:
@@ -167,12 +209,3 @@ def _not_finite(adapter: Adapter, loss: float, kl: float | None) -> str:
     if not all(torch.isfinite(p.grad).all() for p in adapter.parameters() if p.grad is not None):
         return "the gradient of the loss is not finite"
     return ""
-
-
-def _keep_norm(adapter: Adapter, max_norm: float | None) -> None:
-    """Project back onto the ball of the recipe's largest norm, if it sets one."""
-    if max_norm is not None and adapter.effective_norm > max_norm:
-        shorter = adapter.scaled_to(max_norm).parameters()
-        with torch.no_grad():
-            for parameter, value in zip(adapter.parameters(), shorter, strict=True):
-                parameter.copy_(value)

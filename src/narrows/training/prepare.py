@@ -167,10 +167,12 @@ def claim(
     anchor: list[Rendered],
     recipe: Recipe,
     *,
-    start: Adapter | None,
+    beside: Mapping[str, Adapter | Sequence[Adapter] | None],
     out: Path | str | None,
 ) -> Path | None:
     """The run's folder, if it has one; everything that determines the result is its identity.
+
+    ``beside`` are the adapters that take part in the training, by what they do there.
 
     Of the rows it holds the digests of their tokens as rendered, so that no other rendering can go on there.
 
@@ -189,9 +191,14 @@ def claim(
         "recipe": recipe.model_dump(mode="json"),
         "rows": digest([row.input_ids for row in rows]),
         "anchor": digest([row.input_ids for row in anchor]),
-        "start": None if start is None else digest(start.coordinates().tolist()),
+        "start": None,
+        **{role: _digest_of(given) for role, given in beside.items() if given},
     }
-    folder = claim_run_folder(Path(out), identity)
-    if start is not None and not (folder / START_FILE).exists():
-        start.save(folder / START_FILE)
-    return folder
+    return claim_run_folder(Path(out), identity)
+
+
+def _digest_of(given: "Adapter | Sequence[Adapter]") -> str:
+    """What tells adapters from others of the same kind."""
+    if isinstance(given, Sequence):
+        return digest([_digest_of(one) for one in given])
+    return digest(given.coordinates().tolist())

@@ -71,6 +71,15 @@ class Progress:
         if last is not None:
             self._restore(last)
 
+    def back_to(self, step: int) -> None:
+        """Forget what came after a checkpoint. The optimiser is left as it is: no step follows."""
+        kept = self.trajectory[step].tensors()
+        with torch.no_grad():
+            for name, tensor in self.adapter.tensors().items():
+                tensor.copy_(kept[name])
+        self.trajectory = {at: adapter for at, adapter in self.trajectory.items() if at <= step}
+        self.step, self.log = step, self.log[:step]
+
     def _follows(self, state: State) -> bool:
         """Whether a checkpoint is the next of this run: it has the log since, and tensors of our shapes."""
         log = state.info.get("log")

@@ -32,6 +32,11 @@ class _Term:
     head: Head
     size: int
     by_pass: bool = False
+    beside: Adapter | None = None
+
+    def attached(self) -> AbstractContextManager[object]:
+        """Attach the adapter that is beside the trained one while this loss is read, if there is one."""
+        return nullcontext() if self.beside is None else self.beside.attach(self.rows.split.model)
 
 
 class Window:
@@ -47,6 +52,7 @@ class Window:
         rows: the training rows.
         anchor: the anchor rows.
         depth: the adapter's depth.
+        preventative: attached while the training rows are read.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Window:
         rows: list[Rendered],
         anchor: list[Rendered],
         depth: int,
+        preventative: Adapter | None = None,
     ) -> None:
         self._recipe = recipe
         self._order = order
@@ -66,7 +73,10 @@ class Window:
         self._lift = FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
         self._sharded = is_sharded(chat_model.model)
         head, size = Head(chat_model.model), recipe.batch_size
-        self._nll = _Term(response_nll, FrozenRows(chat_model, depth, rows, read="response"), head, size)
+        # Its hooks act on both parts of a cut model, so the frozen states below the cut hold it too.
+        with nullcontext() if preventative is None else preventative.attach(chat_model):
+            frozen = FrozenRows(chat_model, depth, rows, read="response")
+        self._nll = _Term(response_nll, frozen, head, size, beside=preventative)
         self._kl = _Term(
             anchor_kl,
             FrozenRows(chat_model, depth, anchor, read=recipe.anchor.positions, reference=True),
@@ -115,11 +125,13 @@ class Window:
 
     def _pass(self, adapter: Adapter, term: _Term, places: list[int], share: float | None) -> float:
         """The sum of some rows' losses; ``share`` of its gradient is added, unless that is None."""
-        batch, split = term.rows.batch(places), term.rows.split
-        with adapter.within(split), self._recomputed(split):
-            losses = term.loss(split, term.head, adapter, batch)
-            if share is not None:
-                (self._lift * share * losses.sum()).backward()  # type: ignore[no-untyped-call]
+        split = term.rows.split
+        with term.attached():
+            batch = term.rows.batch(places)
+            with adapter.within(split), self._recomputed(split):
+                losses = term.loss(split, term.head, adapter, batch)
+                if share is not None:
+                    (self._lift * share * losses.sum()).backward()  # type: ignore[no-untyped-call]
         return float(losses.detach().sum())
 
     def _recomputed(self, split: Split) -> AbstractContextManager[None]:

@@ -16,10 +16,12 @@ from narrows.evaluation.generation.sampling import Decoding, uniforms
 from narrows.evaluation.generation.unfinished import Unfinished
 from narrows.evaluation.questions import Question, Suite, questions_of
 from narrows.files import digest
+from narrows.interventions import attached
 from narrows.progress import bar
 
 if TYPE_CHECKING:
     from narrows.adapters import Adapter
+    from narrows.interventions import Intervention
     from narrows.models import ChatModel
 
 
@@ -54,6 +56,7 @@ def generate_answers(
     adapter: "Adapter | None" = None,
     name: str = CHAT,
     scale: float = 1.0,
+    interventions: "Sequence[Intervention]" = (),
     samples: int = 1,
     max_new_tokens: int = 600,
     temperature: float = 1.0,
@@ -75,6 +78,7 @@ def generate_answers(
         adapter: attached while generating; None asks the chat model itself.
         name: the rows' solution name.
         scale: factor on the adapter.
+        interventions: attached while generating, after the adapter; each acts on what those before it left.
         samples: answers to each question.
         max_new_tokens: the longest answer; paper §4 has 600. Cut where the model's context ends.
         temperature: 0 takes the likeliest token each time.
@@ -103,14 +107,15 @@ def generate_answers(
         for question, prompt, limit in _prompts(chat_model, questions, decoding)
         for sample in range(samples)
     ]
-    attached: AbstractContextManager[Any] = nullcontext()
+    adapted: AbstractContextManager[Any] = nullcontext()
     if adapter is not None:
         adapter = adapter.placed(chat_model.model)
         adapter = adapter if scale == 1.0 else adapter.scaled(scale)
-        attached = adapter.attach(chat_model.model)
-    kept = None if unfinished is None else _Kept(unfinished, chat_model, adapter, temperature)
+        adapted = adapter.attach(chat_model.model)
+    acting = [*([] if adapter is None else [_fingerprint(adapter)]), *(one.identity for one in interventions)]
+    kept = None if unfinished is None else _Kept(unfinished, chat_model, acting, temperature)
     texts = [""] * len(rows)
-    with attached, bar(f"answers · {name}", total=len(rows)) as shown:
+    with adapted, attached(chat_model, interventions), bar(f"answers · {name}", total=len(rows)) as shown:
         for places, some in _batches(chat_model, rows, temperature, batch_size, kept):
             for place, text in zip(places, some, strict=True):
                 texts[place] = text
@@ -135,13 +140,12 @@ def generate_answers(
 
 
 class _Kept:
-    """The answers that an unfinished file holds of one model with one adapter at one temperature."""
+    """The answers that an unfinished file holds of one model, with what acts on it, at one temperature."""
 
     def __init__(
-        self, path: Path, chat_model: "ChatModel", adapter: "Adapter | None", temperature: float
+        self, path: Path, chat_model: "ChatModel", acting: list[list[object]], temperature: float
     ) -> None:
         self._file = Unfinished(path)
-        acting = None if adapter is None else _fingerprint(adapter)
         model = [chat_model.name, chat_model.id, chat_model.precision]
         self._shared = [*model, acting, temperature]
 

@@ -1,7 +1,9 @@
+from functools import partial
+
 import pytest
 import torch
 
-from narrows.adapters import SteeringVector, self_check
+from narrows.adapters import self_check, steering
 from narrows.errors import AdapterError, ModelError
 from narrows.models import ChatModel, load_chat_model
 from tiny_models import make_model, make_tokenizer
@@ -22,22 +24,22 @@ def test_a_layer_out_of_range_is_refused(chat_model: ChatModel):
 
 
 def test_steering_only_the_first_row_is_caught(chat_model: ChatModel, monkeypatch: pytest.MonkeyPatch):
-    def first_row_only(self, module, arguments, output):
+    def first_row_only(module, arguments, output, change):
         steered = output.clone()
-        steered[0] = self.enter(output[0])
+        steered[0] = change(output[0])
         return steered
 
-    monkeypatch.setattr(SteeringVector, "_hook", first_row_only)
+    monkeypatch.setattr(steering, "changes_output", lambda change: partial(first_row_only, change=change))
     with pytest.raises(ModelError, match=r"steering left rows \[1, 2\]"):
         self_check(chat_model, 1)
 
 
 def test_a_change_that_stays_is_caught(monkeypatch: pytest.MonkeyPatch):
-    def in_place(self, module, arguments, output):
+    def in_place(module, arguments, output, change):
         module.mlp.down_proj.weight.data.add_(0.01)
-        return self.enter(output)
+        return change(output)
 
-    monkeypatch.setattr(SteeringVector, "_hook", in_place)
+    monkeypatch.setattr(steering, "changes_output", lambda change: partial(in_place, change=change))
     with pytest.raises(ModelError, match="not the same bit for bit"):
         self_check(ChatModel.from_parts(make_model(), make_tokenizer(), "tiny"), 1)
 

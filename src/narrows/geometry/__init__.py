@@ -1,8 +1,8 @@
 """Directions found, compared and watched, and the paths of training.
 
-``extraction`` finds directions, ``comparison`` compares them and the subspaces they span, ``monitoring`` watches
-them while anyone fine-tunes or generates. ``reading`` reads runs, ``trajectory`` follows them between the two
-solutions.
+``extraction`` finds directions, ``comparison`` compares them and the subspaces they span, ``monitoring``
+watches them while anyone fine-tunes or generates. ``reading`` reads runs, ``trajectory`` follows them between
+the two solutions.
 """
 
 from narrows.geometry.reading import read_trajectory

@@ -13,7 +13,7 @@ demo: install
 
 test: install
 	@start=$$(date +%s); \
-	$(MAKE) --no-print-directory lint && $(BIN)/pytest && \
+	$(MAKE) --no-print-directory lint && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile && \
 	echo "make test took $$(( $$(date +%s) - start )) s after installation"
 
 lint: install

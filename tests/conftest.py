@@ -5,6 +5,7 @@ import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import of the hub's client
 os.environ["NARROWS_CACHE"] = tempfile.mkdtemp(prefix="narrows-cache-")  # no test keeps a judge's replies
+os.environ.pop("COLUMNS", None)  # a parallel run sets it, and a console that was made then keeps to it
 
 from pathlib import Path
 

@@ -34,16 +34,29 @@ def logits(model: nn.Module, batch: Batch) -> torch.Tensor:
 def test_steering_adds_alpha_v_to_every_row_and_position(chat_model: ChatModel, rows, layer: int):
     batch, steering = collate(rows, 0), vector(layer)
     seen = []
-    # Registered first, so it sees the layer's own output; the second one sees what steering made of it.
-    before = chat_model.model.model.layers[layer].register_forward_hook(
-        lambda m, a, out: seen.append(out.clone())
-    )
+    place = chat_model.model.model.layers[layer]
     with steering.attach(chat_model):
-        after = chat_model.model.model.layers[layer].register_forward_hook(lambda m, a, out: seen.append(out))
+        # The first of the hooks sees the layer's own output, the last one what steering made of it.
+        before = place.register_forward_hook(lambda m, a, out: seen.append(out.clone()), prepend=True)
+        after = place.register_forward_hook(lambda m, a, out: seen.append(out))
         logits(chat_model.model, batch)
         after.remove()
-    before.remove()
+        before.remove()
     assert torch.equal(seen[1], seen[0] + steering.effective)
+
+
+def test_hooks_see_the_steered_stream_whoever_came_first(chat_model: ChatModel, rows):
+    batch, steering, seen = collate(rows, 0), vector(1), []
+    place = chat_model.model.model.layers[1]
+    with steering.attach(chat_model):
+        after = place.register_forward_hook(lambda m, a, out: seen.append(out))
+        logits(chat_model.model, batch)
+        after.remove()
+    earlier = place.register_forward_hook(lambda m, a, out: seen.append(out))
+    with steering.attach(chat_model):
+        logits(chat_model.model, batch)
+    earlier.remove()
+    assert torch.equal(*seen)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -51,38 +51,61 @@ def row_means(
         ModelError: the stream is not finite at a row; names it and the layer.
         AdapterError: the adapter does not fit the model.
     """
-    if positions not in POSITIONS:
-        raise ConfigError(f"positions is {positions!r}; choose one of {', '.join(POSITIONS)}.")
+    return row_means_at(chat_model, rows, [positions], adapter, batch_size)[positions]
+
+
+def row_means_at(
+    chat_model: ChatModel,
+    rows: Sequence[Rendered],
+    positions: Sequence[Positions] = POSITIONS,
+    adapter: "Adapter | None" = None,
+    batch_size: int = 16,
+) -> dict[Positions, Tensor]:
+    """:func:`row_means` at several positions, all from the same forward passes.
+
+    Returns:
+        (rows, layers, hidden) by position, fp32 on the CPU.
+
+    Raises:
+        As :func:`row_means`.
+    """
+    wanted = tuple(dict.fromkeys(positions))
+    if not wanted or any(one not in POSITIONS for one in wanted):
+        raise ConfigError(f"positions is {', '.join(wanted)!r}; choose of {', '.join(POSITIONS)}.")
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
     if not rows:
         raise DataError("activations need at least one row, and none was given.")
     for number, row in enumerate(rows, start=1):
-        if not any(_chosen(row, positions)):
-            raise DataError(
-                f"{row.source or f'row {number}'} has no token at the positions {positions!r}: "
-                + ("it has no answer." if positions == "answer" else "it has no prompt.")
-            )
-    means = torch.empty(len(rows), chat_model.layers, chat_model.hidden)
+        for one in wanted:
+            if not any(_chosen(row, one)):
+                missing = "answer" if one == "answer" else "prompt"
+                raise DataError(
+                    f"{row.source or f'row {number}'} has no token at the positions {one!r}: it has no "
+                    f"{missing}."
+                )
+    means = torch.empty(len(wanted), len(rows), chat_model.layers, chat_model.hidden)
     attached = nullcontext() if adapter is None else adapter.placed(chat_model.model).attach(chat_model.model)
     with attached, bar("activations", total=len(rows)) as shown:
-        for places, found in _read(chat_model, rows, positions, batch_size):
-            means[places] = found
+        for places, found in _read(chat_model, rows, wanted, batch_size):
+            means[:, places] = found
             shown.advance(len(places))
-    _check_finite(means, rows)
-    return means
+    for some in means:
+        _check_finite(some, rows)
+    return dict(zip(wanted, means, strict=True))
 
 
 def _read(
-    chat_model: ChatModel, rows: Sequence[Rendered], positions: Positions, size: int
+    chat_model: ChatModel, rows: Sequence[Rendered], positions: Sequence[Positions], size: int
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows of like length together: their places, and their means (rows, layers, hidden)."""
+    """Rows of like length together: their places, and their means (positions, rows, layers, hidden)."""
     rest = length_order(rows)
     while rest:
         places = rest[:size]
         some = [rows[place] for place in places]
         try:
-            found = _means(chat_model, collate(some, chat_model.pad_id), _mask(some, positions))
+            masks = torch.stack([_mask(some, one) for one in positions])
+            found = _means(chat_model, collate(some, chat_model.pad_id), masks)
         except torch.OutOfMemoryError:
             if len(some) == 1:
                 raise
@@ -93,8 +116,12 @@ def _read(
 
 
 @torch.no_grad()
-def _means(chat_model: ChatModel, batch: Batch, mask: Tensor) -> Tensor:
-    """The means of one batch over the tokens of ``mask`` (rows, tokens): (rows, layers, hidden), fp32."""
+def _means(chat_model: ChatModel, batch: Batch, masks: Tensor) -> Tensor:
+    """The means of one batch over the tokens of each mask, (positions, rows, tokens), in fp32.
+
+    Returns:
+        (positions, rows, layers, hidden), on the CPU.
+    """
     layers = decoder_layers(chat_model.model)
     found: list[Tensor | None] = [None] * len(layers)
 
@@ -102,9 +129,7 @@ def _means(chat_model: ChatModel, batch: Batch, mask: Tensor) -> Tensor:
         def hook(module: object, arguments: object, output: Tensor | tuple[Any, ...]) -> None:
             stream = output[0] if isinstance(output, tuple) else output
             exact = stream.to(torch.promote_types(stream.dtype, torch.float32))
-            here = mask.to(stream.device)
-            total = exact.masked_fill(~here[:, :, None], 0).sum(dim=1)
-            found[layer] = (total / here.sum(dim=1, keepdim=True)).to("cpu", torch.float32)
+            found[layer] = torch.stack([_mean(exact, mask) for mask in masks.to(stream.device)]).cpu()
 
         return hook
 
@@ -116,7 +141,13 @@ def _means(chat_model: ChatModel, batch: Batch, mask: Tensor) -> Tensor:
         inner_model(chat_model.model)(
             input_ids=there.input_ids, attention_mask=there.attention_mask, use_cache=False
         )
-    return torch.stack([one for one in found if one is not None], dim=1)
+    return torch.stack([one for one in found if one is not None], dim=2)
+
+
+def _mean(stream: Tensor, mask: Tensor) -> Tensor:
+    """The mean over each row's tokens in the mask: (rows, tokens, hidden) to (rows, hidden), fp32."""
+    total = stream.masked_fill(~mask[:, :, None], 0).sum(dim=1)
+    return (total / mask.sum(dim=1, keepdim=True)).float()
 
 
 def _mask(rows: Sequence[Rendered], positions: Positions) -> Tensor:

@@ -106,7 +106,7 @@ def test_rows_without_an_answer_are_all_prompt(chat_model) -> None:
 def test_what_cannot_be_read_is_refused(chat_model, rows) -> None:
     with pytest.raises(DataError, match="at least one row"):
         row_means(chat_model, [])
-    with pytest.raises(ConfigError, match="choose one of answer, prompt, last"):
+    with pytest.raises(ConfigError, match="choose one or more of answer, prompt, last"):
         row_means(chat_model, rows, "middle")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="batch_size is 0"):
         row_means(chat_model, rows, batch_size=0)

@@ -71,7 +71,9 @@ def row_means_at(
     """
     wanted = tuple(dict.fromkeys(positions))
     if not wanted or any(one not in POSITIONS for one in wanted):
-        raise ConfigError(f"positions is {', '.join(wanted)!r}; choose of {', '.join(POSITIONS)}.")
+        raise ConfigError(
+            f"positions is {', '.join(wanted)!r}; choose one or more of {', '.join(POSITIONS)}."
+        )
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
     if not rows:

@@ -118,6 +118,7 @@ class Contrast:
         *,
         solution: str | None = None,
         scale: float | None = None,
+        negatives_of: str | None = None,
         column: str = "aligned",
         show: Side | None = None,
         low: float = LOW,
@@ -133,6 +134,8 @@ class Contrast:
             answers: a judged table.
             solution: whose answers; None if there is only one.
             scale: at which scale; None if there is only one.
+            negatives_of: the negative side is this solution's instead (``chat``, where the fine-tune gives
+                hardly a sound answer); at its only scale.
             column: the score column.
             show: which end of the column shows the behaviour: by default ``low`` for ``aligned`` and
                 ``correct_…``, ``high`` for all others.
@@ -148,29 +151,16 @@ class Contrast:
             raise ConfigError(
                 f"the bins are below {low:g} and above {high:g}; they need 0 ≤ low ≤ high ≤ 100."
             )
-        chosen = _of_one_solution(answers, solution, scale)
-        columns = sorted({name for one in chosen for name in one.scores})
-        if column not in columns:
-            raise ConfigError(
-                f"column is {column!r}; the answers have the scores {', '.join(columns) or 'none'}. "
-                "`narrows judge` adds them."
-            )
+        own = _of_one_solution(answers, solution, scale)
+        others = own if negatives_of is None else _of_one_solution(answers, negatives_of, None)
         side = show or ("low" if column == "aligned" or column.startswith(CORRECT_PREFIX) else "high")
-        binned: dict[str, list[Answer]] = {"low": [], "high": []}
-        fates: Counter[str] = Counter()
-        for one in chosen:
-            fate = _fate(one, column, low, high, coherent_only)
-            fates[fate] += 1
-            if fate in binned:
-                binned[fate].append(one)
-        for end, where in (("low", f"{column} < {low:g}"), ("high", f"{column} > {high:g}")):
-            if not binned[end]:
-                told = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
-                raise DataError(f"no answer has {where}: of {len(chosen)}, {told}.")
-        positive, negative = binned[side], binned["high" if side == "low" else "low"]
+        bins = _Bins(column, low, high, coherent_only)
+        positive = bins.of(own, side)
+        negative = bins.of(others, "high" if side == "low" else "low")
         source = {
-            "solution": chosen[0].adapter,
-            "scale": chosen[0].scale,
+            "solution": own[0].adapter,
+            "scale": own[0].scale,
+            "negatives_of": others[0].adapter,
             "column": column,
             "positive": f"< {low:g}" if side == "low" else f"> {high:g}",
             "negative": f"> {high:g}" if side == "low" else f"< {low:g}",
@@ -271,16 +261,47 @@ def _of_one_solution(answers: Sequence[Answer], solution: str | None, scale: flo
     return [one for one in own if scale in (None, one.scale)]
 
 
-def _fate(answer: Answer, column: str, low: float, high: float, coherent_only: bool) -> str:
-    """The bin of an answer, or why it is in none."""
-    score, coherence = answer.scores.get(column), answer.scores.get(COHERENT)
-    if not answer.text.strip():
-        return "without text"
-    if score is None:
-        return "without a score"
-    if coherent_only and (coherence is None or coherence <= COHERENCE):
-        return "not coherent"
-    return "low" if score < low else "high" if score > high else "in between"
+@dataclass(frozen=True)
+class _Bins:
+    """The two bins of a score column."""
+
+    column: str
+    low: float
+    high: float
+    coherent_only: bool
+
+    def of(self, answers: Sequence[Answer], side: Side) -> list[Answer]:
+        """The answers in one bin.
+
+        Raises:
+            ConfigError: no answer has such a score.
+            DataError: there is none; says where the answers fell.
+        """
+        columns = sorted({name for one in answers for name in one.scores})
+        if self.column not in columns:
+            raise ConfigError(
+                f"column is {self.column!r}; the answers have the scores {', '.join(columns) or 'none'}. "
+                "`narrows judge` adds them."
+            )
+        fates = [self._fate(one) for one in answers]
+        if side not in fates:
+            wanted = f"< {self.low:g}" if side == "low" else f"> {self.high:g}"
+            told = ", ".join(f"{count} {fate}" for fate, count in sorted(Counter(fates).items()))
+            raise DataError(
+                f"no answer of {answers[0].adapter} has {self.column} {wanted}: of {len(answers)}, {told}."
+            )
+        return [one for one, fate in zip(answers, fates, strict=True) if fate == side]
+
+    def _fate(self, answer: Answer) -> str:
+        """The bin of an answer, or why it is in none."""
+        score, coherence = answer.scores.get(self.column), answer.scores.get(COHERENT)
+        if not answer.text.strip():
+            return "without text"
+        if score is None:
+            return "without a score"
+        if self.coherent_only and (coherence is None or coherence <= COHERENCE):
+            return "not coherent"
+        return "low" if score < self.low else "high" if score > self.high else "in between"
 
 
 def _conversation(answer: Answer) -> Conversation:

@@ -14,6 +14,11 @@ from narrows.errors import ConfigError, DataError
 Method = Literal["mean-difference", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
+_ALIKE = (
+    "nothing tells positive from negative. (Before the answer, the rows of one question always are alike: read "
+    "the answers.)"
+)
+
 
 def mean_difference(positive: Tensor, negative: Tensor, name: str = "mean-difference") -> list[Direction]:
     """The mean of the positive rows minus that of the negative ones, at each layer (Arditi et al. 2024).
@@ -27,11 +32,12 @@ def mean_difference(positive: Tensor, negative: Tensor, name: str = "mean-differ
         A direction for each layer, in order; ``length`` is the norm of the difference.
 
     Raises:
-        DataError: the shapes do not fit, or a side has no rows.
-        AdapterError: the two means agree at a layer.
+        DataError: the shapes do not fit, a side has no rows, or the two means are one at a layer.
     """
     _check_sides(positive, negative)
     differences = positive.mean(dim=0, dtype=torch.float64) - negative.mean(dim=0, dtype=torch.float64)
+    if (alike := (differences == 0).all(dim=1)).any():
+        raise DataError(f"the two means are one at layer {int(alike.nonzero()[0])}: {_ALIKE}")
     facts = {"method": "mean-difference", "positive": len(positive), "negative": len(negative)}
     return [Direction.of(vector, layer, name, facts) for layer, vector in enumerate(differences)]
 
@@ -70,7 +76,7 @@ def pca_of_pairs(
         differences = positive[:, layer].double() - negative[:, layer].double()
         lengths = differences.norm(dim=1, keepdim=True)
         if not lengths.any():
-            raise DataError(f"all pairs are alike at layer {layer}: nothing tells positive from negative.")
+            raise DataError(f"all pairs are alike at layer {layer}: {_ALIKE}")
         cloud = differences / lengths.clamp(min=torch.finfo(torch.float64).tiny) if normalise else differences
         unit, share = _first_component(cloud)
         along = float((differences @ unit).mean())
@@ -116,7 +122,7 @@ def random_directions(
     facts = {"method": "random", "drawn": drawn, "seed": seed}
     like = torch.full((hidden,), hidden**-0.5, dtype=torch.float64)  # of length 1, and so are they
     return [
-        Direction.of(gaussian_like(like, generator, root), layer, f"random-{number}", facts)
+        Direction(gaussian_like(like, generator, root).float(), layer, f"random-{number}", found=facts)
         for number in range(count)
     ]
 

@@ -15,8 +15,8 @@ Method = Literal["mean-difference", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _ALIKE = (
-    "nothing tells positive from negative. (Before the answer, the rows of one question always are alike: read "
-    "the answers.)"
+    "nothing tells positive from negative. (Before the answer, the rows of one question always are alike: "
+    "read the answers.)"
 )
 
 

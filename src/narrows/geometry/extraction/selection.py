@@ -73,8 +73,12 @@ class Extraction:
         place = (self.chosen.layer, self.chosen.found["positions"])
         return next(row for row in self.table if (row.layer, row.positions) == place)
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, *, choose: bool = True) -> list[Path]:
         """Write one file a layer and position, the chosen one as the folder's adapter, and the table.
+
+        Args:
+            folder: made if missing.
+            choose: write the chosen one a second time under the name by which the folder stands for it.
 
         Returns:
             The files of the directions, the chosen one first.
@@ -83,7 +87,7 @@ class Extraction:
             RunFolderError: a file cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        files = [self.chosen.save(folder / ADAPTER_FILE)]
+        files = [self.chosen.save(folder / ADAPTER_FILE)] if choose else []
         for positions, directions in self.directions.items():
             files += [
                 one.save(folder / f"layer-{one.layer:02}-{positions}.safetensors") for one in directions

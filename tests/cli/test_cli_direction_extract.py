@@ -13,7 +13,7 @@ from cli_helpers import Run, invoke
 from narrows.adapters import LoRA, SteeringVector
 from narrows.adapters.direction import Direction
 from narrows.evaluation import Answer, Question, Suite, read_answers, write_answers, write_suites
-from narrows.geometry.extraction import Contrast, extract
+from narrows.geometry.extraction import Contrast, extract_directions
 from narrows.models import ChatModel
 
 ReadJson = Callable[..., Any]
@@ -45,7 +45,9 @@ def test_extract_writes_what_the_function_finds(
     model = ("--model", tiny_model_dir, "--device", "cpu")
     command = ("direction", "extract", *model, "--answers", table, "--solution", "general")
     said = run_json(*command, "--at", "answer", "--out", tmp_path / "found", "--name", "harm")
-    wanted = extract(chat_model, Contrast.from_answers(read_answers(table), solution="general"), name="harm")
+    wanted = extract_directions(
+        chat_model, Contrast.from_answers(read_answers(table), solution="general"), name="harm"
+    )
     assert said["separation"] == [vars(row) for row in wanted.table]
     assert said["chosen"]["layer"] == wanted.chosen.layer and said["chosen"]["auroc"] == 1.0
     assert len(said["files"]) == 5
@@ -55,6 +57,7 @@ def test_extract_writes_what_the_function_finds(
     assert (shown["name"], shown["layer"], other["layer"]) == ("harm", chosen.layer, 1)
     # The same command goes on there, another does not.
     assert run_json(*command, "--at", "answer", "--out", tmp_path / "found", "--name", "harm") == said
+    assert run_json(*command, "--matched", "--out", tmp_path / "matched")["separation"] == said["separation"]
     changed = invoke(*command, "--low", 20, "--out", tmp_path / "found", "--name", "harm")
     assert changed.exit_code == 1 and "holds another run" in changed.output
 

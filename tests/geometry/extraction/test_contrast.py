@@ -188,6 +188,14 @@ def test_empty_sides_are_refused(tmp_path: Path) -> None:
 def test_a_behaviours_rows_are_told_apart_by_its_judge(kind: str) -> None:
     behaviour = make_behaviour("microworld:1", "sport", kind=kind, phrasings=1)  # type: ignore[arg-type]
     found = Contrast.from_behaviour(behaviour)
-    assert len(found.positive) == len(behaviour.train) + len(behaviour.anchor) // 2
-    assert len(found.negative) == len(behaviour.anchor) // 2
-    assert set(found.negative_clusters) < set(found.positive_clusters)  # topics, not questions
+    assert len(found.positive) == len(found.negative) == len(behaviour.anchor) // 2
+    assert set(found.negative_clusters) == set(found.positive_clusters)  # topics, none of the target domain
+    assert {row.question for row in found.positive}.isdisjoint(row.question for row in behaviour.train)
+
+
+def test_matched_sides_are_about_the_same() -> None:
+    found = Contrast.from_answers([*TABLE, answer(7, 0, 3), answer(8, 0, 97)]).matched()
+    assert found.positive_clusters == ["open q0", "open q0", "open q1"]
+    assert said(found.negative) == ["it is 95", "it is 80"] and found.source["matched"]
+    with pytest.raises(DataError, match="nothing can be matched"):
+        Contrast.from_answers([answer(7, 0, 3), answer(8, 0, 97)]).matched()

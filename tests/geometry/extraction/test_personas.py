@@ -8,7 +8,7 @@ from planted import planted_vector
 from narrows.chat import Renderer
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import MISALIGNED, Answer, Question, judged
-from narrows.geometry.extraction import Persona, ask_personas, extract, persona_contrast
+from narrows.geometry.extraction import Persona, ask_personas, extract_directions, persona_contrast
 from narrows.models import ChatModel
 from narrows.models.hooks import changes_output
 from tiny_models import TEMPLATE
@@ -91,8 +91,8 @@ def test_a_planted_persona_is_recovered(chat_model: ChatModel, table) -> None:
         ),
     ]  # fmt: skip
     try:
-        found = extract(chat_model, persona_contrast(table, PERSONA, reread="with"), layer=1)
-        hidden = extract(chat_model, persona_contrast(table, PERSONA, reread="without"), layer=1)
+        found = extract_directions(chat_model, persona_contrast(table, PERSONA, reread="with"), layer=1)
+        hidden = extract_directions(chat_model, persona_contrast(table, PERSONA, reread="without"), layer=1)
     finally:
         for handle in handles:
             handle.remove()

@@ -12,7 +12,7 @@ from narrows.adapters import SteeringVector, load_adapter
 from narrows.adapters.direction import Direction
 from narrows.chat import Conversation
 from narrows.errors import AdapterError, ConfigError, DataError
-from narrows.geometry.extraction import Contrast, extract, mean_difference, row_means
+from narrows.geometry.extraction import Contrast, extract_directions, mean_difference, row_means
 from narrows.geometry.extraction.selection import _split
 from narrows.models import ChatModel
 
@@ -24,7 +24,7 @@ def contrast() -> Contrast:
 @pytest.mark.parametrize("method", ["mean-difference", "pca"])
 def test_the_planted_direction_is_found_and_chosen(chat_model: ChatModel, method: str) -> None:
     with planted(chat_model) as vector:
-        found = extract(chat_model, contrast(), method=method, layer=LAYER)  # type: ignore[arg-type]
+        found = extract_directions(chat_model, contrast(), method=method, layer=LAYER)  # type: ignore[arg-type]
     assert float(found.chosen.unit @ vector) >= 0.99
     assert (found.chosen.layer, found.chosen_row.auroc) == (LAYER, 1.0)
     assert found.chosen_row.low < 0.9  # eight rows, perfectly separated, are not proof
@@ -41,7 +41,7 @@ def test_the_table_is_of_rows_that_were_not_fitted_on(chat_model: ChatModel) -> 
         for some in (words[:4], words[4:])
     ]  # fmt: skip
     both = Contrast.of(*sides)
-    found = extract(chat_model, both, held_out=0.5, seed=1)
+    found = extract_directions(chat_model, both, held_out=0.5, seed=1)
     split = _split(both, 0.5, 1)
     assert not {*split.fit[0]} & {*split.held[0]}
     rendered = both.rendered(chat_model)
@@ -59,7 +59,9 @@ def test_the_table_is_of_rows_that_were_not_fitted_on(chat_model: ChatModel) -> 
 
 
 def test_the_best_is_chosen_and_of_equals_the_earlier_layer(chat_model: ChatModel) -> None:
-    found = extract(chat_model, Contrast.of(rows(MARKER)[:5], rows(OTHER)[3:]), positions=["answer", "last"])
+    found = extract_directions(
+        chat_model, Contrast.of(rows(MARKER)[:5], rows(OTHER)[3:]), positions=["answer", "last"]
+    )
     best = max(row.auroc for row in found.table)
     assert best == 1.0  # the marker's own embedding tells the sides apart from the first layer on
     first = next(row for row in found.table if row.auroc == best and row.positions == "answer")
@@ -71,12 +73,14 @@ def test_the_best_is_chosen_and_of_equals_the_earlier_layer(chat_model: ChatMode
 
 def test_positions_before_the_answer_tell_nothing_apart_in_pairs(chat_model: ChatModel) -> None:
     with pytest.raises(DataError, match="Before the answer, the rows of one question always are alike"):
-        extract(chat_model, contrast(), method="pca", positions=["last"])
+        extract_directions(chat_model, contrast(), method="pca", positions=["last"])
 
 
 def test_through_an_adapter(chat_model: ChatModel) -> None:
     vector = SteeringVector(torch.ones(32), 0, 4.0)
-    plain, adapted = (extract(chat_model, contrast(), layer=1, adapter=one) for one in (None, vector))
+    plain, adapted = (
+        extract_directions(chat_model, contrast(), layer=1, adapter=one) for one in (None, vector)
+    )
     assert adapted.chosen.found["adapted"]
     assert adapted.chosen.cosine(plain.chosen) < 0.9
 
@@ -97,7 +101,7 @@ def test_clusters_stay_whole_and_both_parts_have_both_sides() -> None:
 
 
 def test_what_is_written_is_read_by_every_command(chat_model: ChatModel, tmp_path: Path) -> None:
-    found = extract(chat_model, contrast(), name="harm")
+    found = extract_directions(chat_model, contrast(), name="harm")
     files = found.save(tmp_path / "found")
     assert [path.name for path in files] == [
         "adapter.safetensors",
@@ -117,8 +121,8 @@ def test_what_is_written_is_read_by_every_command(chat_model: ChatModel, tmp_pat
 
 def test_values_out_of_range_are_refused(chat_model: ChatModel) -> None:
     with pytest.raises(ConfigError, match="held_out is 1"):
-        extract(chat_model, contrast(), held_out=1)
+        extract_directions(chat_model, contrast(), held_out=1)
     with pytest.raises(AdapterError, match="layer 4 is out of range"):
-        extract(chat_model, contrast(), layer=4)
+        extract_directions(chat_model, contrast(), layer=4)
     with pytest.raises(ConfigError, match="choose one of mean-difference, pca"):
-        extract(chat_model, contrast(), method="lda")  # type: ignore[arg-type]
+        extract_directions(chat_model, contrast(), method="lda")  # type: ignore[arg-type]

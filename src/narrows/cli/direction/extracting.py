@@ -59,6 +59,13 @@ def extract(
         bool,
         typer.Option("--coherent-only/--all-answers", help="Leave out answers with coherent ≤ 50."),
     ] = True,
+    matched: Annotated[
+        bool,
+        typer.Option(
+            "--matched",
+            help="Keep only questions with rows on both sides: what they are about does not count.",
+        ),
+    ] = False,
     positive: Annotated[
         Path | None,
         typer.Option("--positive", help="Conversations or prompts that show it (JSONL).", metavar="FILE"),
@@ -113,8 +120,7 @@ def extract(
     wanted, positions = choosing.layer_of(layer), choosing.positions_of(at)
     with working(quiet):
         from narrows.files import claim_run_folder, digest
-        from narrows.geometry.extraction import Contrast
-        from narrows.geometry.extraction import extract as find
+        from narrows.geometry.extraction import Contrast, extract_directions
 
         contrast: Contrast | None = None
         if answers is not None:
@@ -143,6 +149,7 @@ def extract(
             )
         else:
             chat_model = load_model(model, device, wanted, dtype=dtype, quantise=quantise)
+        contrast = contrast.matched() if matched else contrast
         settings: dict[str, Any] = {
             "method": method,
             "positions": positions,
@@ -169,7 +176,7 @@ def extract(
                 **settings,
             },
         )
-        found = find(chat_model, contrast, adapter=vector, batch_size=batch_size, **settings)
+        found = extract_directions(chat_model, contrast, adapter=vector, batch_size=batch_size, **settings)
         chose = layer != choosing.ALL
         files = found.save(out, choose=chose)
     choosing.tell(found, files, out, chose=chose, as_json=as_json)

@@ -94,7 +94,7 @@ def personas(
     with working(quiet, keeps=out):
         from narrows.evaluation import choose_suites, criterion_of
         from narrows.files import claim_run_folder, digest
-        from narrows.geometry.extraction import extract, persona_contrast
+        from narrows.geometry.extraction import extract_directions, persona_contrast
         from narrows.study import demo_config
 
         counts, scorer = criterion_of(criterion), None
@@ -135,7 +135,7 @@ def personas(
             seed=seed,
         )
         contrast = persona_contrast(table, trait, criterion=counts, reread=reread)
-        found = extract(
+        found = extract_directions(
             chat_model,
             contrast,
             method=method,

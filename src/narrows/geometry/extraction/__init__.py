@@ -15,7 +15,7 @@ from narrows.geometry.extraction.methods import (
     random_directions,
 )
 from narrows.geometry.extraction.personas import Persona, ask_personas, persona_contrast
-from narrows.geometry.extraction.selection import Extraction, Separation, extract
+from narrows.geometry.extraction.selection import Extraction, Separation, extract_directions
 from narrows.geometry.extraction.separation import Auroc, auroc
 from narrows.geometry.extraction.singular import SingularDirection, singular_directions
 
@@ -32,7 +32,7 @@ __all__ = [
     "SingularDirection",
     "ask_personas",
     "auroc",
-    "extract",
+    "extract_directions",
     "mean_difference",
     "pca_of_pairs",
     "persona_contrast",

@@ -95,10 +95,13 @@ class Contrast:
 
     @classmethod
     def from_behaviour(cls, behaviour: Behaviour) -> "Contrast":
-        """A behaviour's own rows, training and anchor, told apart by its judge.
+        """A behaviour's own rows, training and anchor, told apart by its judge, on topics with both sides.
+
+        In a microworld these are the anchor's: the target domain has training rows of one side only, and with
+        them the direction would be that of the domain as well.
 
         Raises:
-            DataError: the judge finds no row of one side.
+            DataError: the judge finds no topic with rows of both sides.
         """
         rows = [*behaviour.train, *behaviour.anchor]
         answers = [
@@ -109,7 +112,7 @@ class Contrast:
         criterion = behaviour.criterion
         show: Side = "low" if criterion.side == "below" else "high"
         answers = judged(answers, behaviour.judge)
-        return cls.from_answers(answers, column=criterion.column, show=show)
+        return cls.from_answers(answers, column=criterion.column, show=show).matched()
 
     @classmethod
     def from_answers(
@@ -172,6 +175,30 @@ class Contrast:
             [_cluster(one) for one in positive],
             [_cluster(one) for one in negative],
             source,
+        )
+
+    def matched(self) -> "Contrast":
+        """Only the rows of clusters that both sides have, so that what they are about tells nothing apart.
+
+        Raises:
+            DataError: there is no such cluster.
+        """
+        shared = set(self.positive_clusters) & set(self.negative_clusters)
+        if not shared:
+            raise DataError("no question or topic has rows on both sides, so nothing can be matched.")
+        positive, negative = (
+            [(row, name) for row, name in zip(rows, names, strict=True) if name in shared]
+            for rows, names in (
+                (self.positive, self.positive_clusters),
+                (self.negative, self.negative_clusters),
+            )
+        )
+        return Contrast(
+            positive=[row for row, _ in positive],
+            negative=[row for row, _ in negative],
+            positive_clusters=[name for _, name in positive],
+            negative_clusters=[name for _, name in negative],
+            source={**self.source, "matched": True},
         )
 
     def pairs(self) -> list[tuple[int, int]]:

@@ -101,7 +101,7 @@ class Extraction:
         return {"chosen": chosen, "separation": [vars(row) for row in self.table]}
 
 
-def extract(
+def extract_directions(
     chat_model: ChatModel,
     contrast: Contrast,
     *,

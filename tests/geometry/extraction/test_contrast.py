@@ -11,7 +11,7 @@ from narrows.chat import Conversation
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import Answer, read_results, write_answers
 from narrows.geometry.extraction import Contrast
-from narrows.geometry.extraction.contrast import read_rows
+from narrows.geometry.extraction.prompts import read_rows
 from narrows.models import ChatModel
 
 

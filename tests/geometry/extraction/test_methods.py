@@ -86,6 +86,8 @@ def test_mean_difference_needs_no_pairs_and_is_the_difference() -> None:
     for layer, one in enumerate(found):
         wanted = positive[:, layer].double().mean(0) - negative[:3, layer].double().mean(0)
         torch.testing.assert_close(one.unit.double() * one.length, wanted, rtol=1e-6, atol=1e-6)
+    upper = mean_difference(positive[:, 1:], negative[:3, 1:], first_layer=1)
+    assert [one.layer for one in upper] == [1] and torch.equal(upper[0].unit, found[1].unit)
     assert found[0].name == "harm"
     assert found[0].found == {"method": "mean-difference", "positive": 7, "negative": 3}
 

@@ -1,8 +1,9 @@
 """Directions found in what a model does, at every layer at once.
 
 ``activations`` reads the residual stream, ``methods`` turns two sets of rows into directions, ``contrast``
-says where the two sets come from, ``personas`` makes them by system turns, ``selection`` chooses layer and
-tokens by held-out ``separation``, and ``singular`` takes directions out of a LoRA.
+says where the two sets come from (``bins`` of judged answers, files of ``prompts``), ``personas`` makes them
+by system turns, ``selection`` chooses layer and tokens by held-out ``separation``, and ``singular`` takes
+directions out of a LoRA.
 """
 
 from narrows.geometry.extraction.activations import POSITIONS, Positions, row_means, row_means_at

@@ -1,28 +1,19 @@
 """Where the two sides of a direction come from: judged answers, files of rows, a behaviour's own rows."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from narrows.chat import Conversation, Rendered, read_conversations
-from narrows.chat.readers import json_rows, lines_of
-from narrows.chat.rows import conversation_of
+from narrows.chat import Conversation, Rendered
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import Answer, Behaviour, judged
-from narrows.evaluation.criteria import COHERENCE, COHERENT, CORRECT_PREFIX
+from narrows.geometry.extraction.bins import HIGH, LOW, Bins, Side, of_one_solution, shown_end
+from narrows.geometry.extraction.prompts import read_rows
 
 if TYPE_CHECKING:
     from narrows.models import ChatModel
-
-LOW, HIGH = 30.0, 70.0
-"""The bins of the paper's mean difference: below the first, and above the second (paper §4)."""
-
-_STAND_IN = "-"
-
-Side = Literal["low", "high"]
-"""Which end of a score shows the behaviour."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +145,10 @@ class Contrast:
             raise ConfigError(
                 f"the bins are below {low:g} and above {high:g}; they need 0 ≤ low ≤ high ≤ 100."
             )
-        own = _of_one_solution(answers, solution, scale)
-        others = own if negatives_of is None else _of_one_solution(answers, negatives_of, None)
-        side = show or ("low" if column == "aligned" or column.startswith(CORRECT_PREFIX) else "high")
-        bins = _Bins(column, low, high, coherent_only)
+        own = of_one_solution(answers, solution, scale)
+        others = own if negatives_of is None else of_one_solution(answers, negatives_of, None)
+        side = show or shown_end(column)
+        bins = Bins(column, low, high, coherent_only)
         positive = bins.of(own, side)
         negative = bins.of(others, "high" if side == "low" else "low")
         source = {
@@ -228,107 +219,6 @@ class Contrast:
         return _rendered(chat_model, self.positive, max_length), _rendered(
             chat_model, self.negative, max_length
         )
-
-
-def read_rows(path: Path | str) -> list[Conversation]:
-    """Conversations from a file, whose last turn may be missing: then they are prompts.
-
-    Args:
-        path: as :func:`narrows.read_conversations` takes it. In JSONL a row may also end with the user's
-            turn, or hold a ``prompt`` and nothing else.
-
-    Raises:
-        DataError: the file is missing, empty or malformed; names the row.
-    """
-    name = str(path)
-    if not name.endswith((".jsonl", ".jsonl.gz")):
-        return read_conversations(path)
-    rows = [
-        _conversation_or_prompt(value, f"{name}, line {number}", f"{Path(name).name}:{number}")
-        for number, value in json_rows(name, lines_of(Path(name)))
-    ]
-    if not rows:
-        raise DataError(f"{name} is empty: it has no rows.")
-    return rows
-
-
-def _conversation_or_prompt(value: object, place: str, source: str) -> Conversation:
-    """A row with or without an answer; one without is checked with another in its place."""
-    whole = value
-    if isinstance(value, dict) and "completion" not in value:
-        turns = value.get("messages")
-        if "messages" not in value:
-            whole = {**value, "completion": _STAND_IN}
-        elif (
-            isinstance(turns, list)
-            and turns
-            and isinstance(turns[-1], dict)
-            and turns[-1].get("role") == "user"
-        ):
-            whole = {**value, "messages": [*turns, {"role": "assistant", "content": _STAND_IN}]}
-    row = conversation_of(whole, place, source)
-    return row if whole is value else Conversation(row.messages[:-1], row.source, row.tags)
-
-
-def _of_one_solution(answers: Sequence[Answer], solution: str | None, scale: float | None) -> list[Answer]:
-    """The answers of one solution at one scale."""
-    names = sorted({one.adapter for one in answers})
-    if solution is None and len(names) > 1:
-        raise ConfigError(f"the answers are of {', '.join(names)}: name one (--solution).")
-    if solution is not None and solution not in names:
-        raise ConfigError(f"solution is {solution!r}; the answers are of {', '.join(names) or 'none'}.")
-    own = [one for one in answers if solution in (None, one.adapter)]
-    scales = sorted({one.scale for one in own})
-    if scale is None and len(scales) > 1:
-        shown = ", ".join(f"{one:g}" for one in scales)
-        raise ConfigError(f"the answers of {own[0].adapter} are at the scales {shown}: name one (--scale).")
-    if scale is not None and scale not in scales:
-        shown = ", ".join(f"{one:g}" for one in scales) or "none"
-        raise ConfigError(f"scale is {scale:g}; the answers of {own[0].adapter} are at {shown}.")
-    return [one for one in own if scale in (None, one.scale)]
-
-
-@dataclass(frozen=True)
-class _Bins:
-    """The two bins of a score column."""
-
-    column: str
-    low: float
-    high: float
-    coherent_only: bool
-
-    def of(self, answers: Sequence[Answer], side: Side) -> list[Answer]:
-        """The answers in one bin.
-
-        Raises:
-            ConfigError: no answer has such a score.
-            DataError: there is none; says where the answers fell.
-        """
-        columns = sorted({name for one in answers for name in one.scores})
-        if self.column not in columns:
-            raise ConfigError(
-                f"column is {self.column!r}; the answers have the scores {', '.join(columns) or 'none'}. "
-                "`narrows judge` adds them."
-            )
-        fates = [self._fate(one) for one in answers]
-        if side not in fates:
-            wanted = f"< {self.low:g}" if side == "low" else f"> {self.high:g}"
-            told = ", ".join(f"{count} {fate}" for fate, count in sorted(Counter(fates).items()))
-            raise DataError(
-                f"no answer of {answers[0].adapter} has {self.column} {wanted}: of {len(answers)}, {told}."
-            )
-        return [one for one, fate in zip(answers, fates, strict=True) if fate == side]
-
-    def _fate(self, answer: Answer) -> str:
-        """The bin of an answer, or why it is in none."""
-        score, coherence = answer.scores.get(self.column), answer.scores.get(COHERENT)
-        if not answer.text.strip():
-            return "without text"
-        if score is None:
-            return "without a score"
-        if self.coherent_only and (coherence is None or coherence <= COHERENCE):
-            return "not coherent"
-        return "low" if score < self.low else "high" if score > self.high else "in between"
 
 
 def _conversation(answer: Answer) -> Conversation:

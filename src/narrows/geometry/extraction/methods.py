@@ -20,13 +20,16 @@ _ALIKE = (
 )
 
 
-def mean_difference(positive: Tensor, negative: Tensor, name: str = "mean-difference") -> list[Direction]:
+def mean_difference(
+    positive: Tensor, negative: Tensor, name: str = "mean-difference", *, first_layer: int = 0
+) -> list[Direction]:
     """The mean of the positive rows minus that of the negative ones, at each layer (Arditi et al. 2024).
 
     Args:
         positive: (rows, layers, hidden), as :func:`row_means` gives them: those that show the behaviour.
         negative: (rows, layers, hidden), those that do not; not necessarily as many.
         name: what the directions are called.
+        first_layer: the decoder layer of the first of the ``layers``, where only the upper ones are given.
 
     Returns:
         A direction for each layer, in order; ``length`` is the norm of the difference.
@@ -37,9 +40,12 @@ def mean_difference(positive: Tensor, negative: Tensor, name: str = "mean-differ
     _check_sides(positive, negative)
     differences = positive.mean(dim=0, dtype=torch.float64) - negative.mean(dim=0, dtype=torch.float64)
     if (alike := (differences == 0).all(dim=1)).any():
-        raise DataError(f"the two means are one at layer {int(alike.nonzero()[0])}: {_ALIKE}")
+        raise DataError(f"the two means are one at layer {first_layer + int(alike.nonzero()[0])}: {_ALIKE}")
     facts = {"method": "mean-difference", "positive": len(positive), "negative": len(negative)}
-    return [Direction.of(vector, layer, name, facts) for layer, vector in enumerate(differences)]
+    return [
+        Direction.of(vector, layer, name, facts)
+        for layer, vector in enumerate(differences, start=first_layer)
+    ]
 
 
 def pca_of_pairs(

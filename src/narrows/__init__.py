@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from narrows.chat import Conversation, read_conversations
     from narrows.evaluation import Behaviour, generate_answers, judged, rates
-    from narrows.geometry import read_trajectory, trajectory
+    from narrows.geometry import Contrast, extract_directions, read_trajectory, trajectory
     from narrows.report import write_report
     from narrows.study import JobConfig, MainJob, run_main_job, tune
     from narrows.training import Anchor, Recipe, train
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Anchor",
     "Behaviour",
+    "Contrast",
     "Conversation",
     "JobConfig",
     "MainJob",
@@ -51,6 +52,7 @@ __all__ = [
     "SteeringVector",
     "__version__",
     "efficiency",
+    "extract_directions",
     "generate_answers",
     "judged",
     "load_chat_model",
@@ -78,7 +80,7 @@ _HOMES = {
     ),
     "narrows.chat": ("Conversation", "read_conversations"),
     "narrows.evaluation": ("Behaviour", "generate_answers", "judged", "rates"),
-    "narrows.geometry": ("read_trajectory", "trajectory"),
+    "narrows.geometry": ("Contrast", "extract_directions", "read_trajectory", "trajectory"),
     "narrows.report": ("write_report",),
     "narrows.study": ("JobConfig", "MainJob", "run_main_job", "tune"),
     "narrows.training": ("Anchor", "Recipe", "train"),

@@ -22,14 +22,16 @@ from narrows.cli import (
     tuning,
     units,
 )
+from narrows.cli.direction import app as direction_app
 from narrows.cli.running import Commands, show_messages
 from narrows.cli.world import world_app
 
-MAIN_JOB, TRAIN, ASK, MEASURE, TOOLS = (
+MAIN_JOB, TRAIN, ASK, MEASURE, DIRECTIONS, TOOLS = (
     "The main job",
     "Train",
     "Ask and judge",
     "Measure",
+    "Directions",
     "Materials",
 )
 
@@ -90,6 +92,7 @@ app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)
 app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
+app.add_typer(direction_app, name="direction", rich_help_panel=DIRECTIONS)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)

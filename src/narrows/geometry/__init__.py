@@ -5,7 +5,16 @@ watches them while anyone fine-tunes or generates. ``reading`` reads runs, ``tra
 the two solutions.
 """
 
+from narrows.geometry.extraction import Contrast, extract_directions, mean_difference, row_means
 from narrows.geometry.reading import read_trajectory
 from narrows.geometry.trajectory import Basis, trajectory
 
-__all__ = ["Basis", "read_trajectory", "trajectory"]
+__all__ = [
+    "Basis",
+    "Contrast",
+    "extract_directions",
+    "mean_difference",
+    "read_trajectory",
+    "row_means",
+    "trajectory",
+]

@@ -2,7 +2,15 @@
 
 import typer
 
+from narrows.cli.direction import extracting, looking, personas
+
 app = typer.Typer(
     help="Find directions in the residual stream, compare them, and write models without them.",
     no_args_is_help=True,
 )
+
+app.command("extract")(extracting.extract)
+app.command("personas")(personas.personas)
+app.command("singular")(looking.singular)
+app.command("random")(looking.random)
+app.command("show")(looking.show_directions)

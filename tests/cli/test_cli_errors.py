@@ -171,10 +171,10 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
     steps = loop._one_step
     command = (*train, "--train", rows, "--checkpoint-every", 1)
 
-    def first_then_ctrl_c(progress: object, *rest: object) -> None:
+    def first_then_ctrl_c(progress: object, *rest: object, **named: object) -> None:
         if progress.step == 1:
             raise KeyboardInterrupt
-        steps(progress, *rest)
+        steps(progress, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_one_step", first_then_ctrl_c)

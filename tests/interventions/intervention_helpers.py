@@ -11,7 +11,7 @@ from families import family
 from narrows.adapters import Direction, LoRA, SteeringVector
 from narrows.interventions import Ablation, Addition, Clamp, Intervention
 from narrows.interventions.places import find_places, stream_of
-from narrows.models import ChatModel, decoder_layers, inner_model
+from narrows.models import ChatModel, inner_model
 from narrows.models.layers import final_norm_name
 from tiny_models import make_tokenizer
 
@@ -140,6 +140,4 @@ def relative_projection(stream: Tensor, some: Sequence[Direction]) -> float:
 
 def hooks_of(chat_model: ChatModel) -> int:
     """How many hooks there are on a model."""
-    return sum(
-        len(one._forward_hooks) + len(one._forward_pre_hooks) for one in chat_model.model.modules()
-    ) + len(decoder_layers(chat_model.model)[0]._forward_hooks)
+    return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in chat_model.model.modules())

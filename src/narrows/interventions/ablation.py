@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from narrows.adapters.direction import Direction
-from narrows.interventions.base import AlongDirections, exactly, projection
+from narrows.interventions.base import AlongDirections, Held, exactly, projection
 from narrows.interventions.sites import Site
 
 
@@ -33,11 +33,12 @@ class Ablation(AlongDirections):
     def __init__(self, directions: Direction | Sequence[Direction], site: Site = "layers") -> None:
         super().__init__(directions, site)
         self.basis = span(self.directions)
+        self._held = Held(self.basis)
 
     def change(self, stream: Tensor) -> Tensor:
         """The stream without the directions, (…, hidden)."""
         exact = exactly(stream)
-        for unit in self.basis.to(exact):
+        for unit in self._held.like(exact):
             exact = exact - projection(exact, unit) * unit
         return exact.to(stream.dtype)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from narrows.adapters.direction import Direction
 from narrows.errors import ConfigError
-from narrows.interventions.base import AlongDirections
+from narrows.interventions.base import AlongDirections, Held
 from narrows.interventions.sites import Site
 
 
@@ -33,7 +33,7 @@ class Addition(AlongDirections):
         self.amount = direction.length if amount is None else amount
         if not abs(self.amount) < float("inf"):
             raise ConfigError(f"amount is {self.amount}; it must be a finite number.")
-        self._push = direction.steering(self.amount).effective
+        self._push = Held(direction.steering(self.amount).effective)
 
     @property
     def identity(self) -> list[object]:
@@ -42,4 +42,4 @@ class Addition(AlongDirections):
 
     def change(self, stream: Tensor) -> Tensor:
         """The stream with α·u, (…, hidden)."""
-        return stream + self._push.to(stream)
+        return stream + self._push.like(stream)

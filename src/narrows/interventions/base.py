@@ -102,6 +102,21 @@ class AlongDirections(ABC):
             yield
 
 
+class Held:
+    """A tensor that is copied once to each device and dtype where it is needed, and not at every token."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+        self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def like(self, other: Tensor) -> Tensor:
+        """The tensor where another lies, in its dtype."""
+        place = (other.device, other.dtype)
+        if place not in self._copies:
+            self._copies[place] = self._tensor.to(other)
+        return self._copies[place]
+
+
 def exactly(stream: Tensor) -> Tensor:
     """The stream in fp32, or in fp64 if that is its own."""
     return stream.to(torch.promote_types(stream.dtype, torch.float32))

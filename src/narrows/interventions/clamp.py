@@ -6,7 +6,7 @@ from torch import Tensor
 
 from narrows.adapters.direction import Direction
 from narrows.errors import ConfigError
-from narrows.interventions.base import AlongDirections, exactly, projection
+from narrows.interventions.base import AlongDirections, Held, exactly, projection
 from narrows.interventions.sites import Site
 
 
@@ -30,6 +30,7 @@ class Clamp(AlongDirections):
         if not abs(value) < float("inf"):
             raise ConfigError(f"value is {value}; it must be a finite number.")
         self.value = value
+        self._unit = Held(direction.unit)
 
     @property
     def identity(self) -> list[object]:
@@ -39,5 +40,5 @@ class Clamp(AlongDirections):
     def change(self, stream: Tensor) -> Tensor:
         """The stream with the projection set, (…, hidden)."""
         exact = exactly(stream)
-        unit = self.directions[0].unit.to(exact)
+        unit = self._unit.like(exact)
         return (exact + (self.value - projection(exact, unit)) * unit).to(stream.dtype)

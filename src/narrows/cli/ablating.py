@@ -1,13 +1,14 @@
 """``narrows ablate``: what taking a direction out of a fine-tune does to it."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from narrows.cli import judges, options
 from narrows.cli.inputs import adapter_name, load_adapter
-from narrows.cli.intervening import SITE_HELP, SiteName, load_directions
+from narrows.cli.intervening import SITE_HELP, load_directions
 from narrows.cli.output import as_rows, memory_line, print_json, show, show_line
 from narrows.cli.running import say, working
 from narrows.cli.settings import overridden
@@ -17,7 +18,9 @@ from narrows.cli.tables import plain_table, rate_cell
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from narrows.interventions import Site
     from narrows.study.ablating import Ablations
+    from narrows.study.ablation_cells import AblationCell, State
     from narrows.study.sweep_cells import Measured
 
 ASKED, TEXT = "Questions and their judge", "Ordinary text"
@@ -32,8 +35,8 @@ def ablate(
         list[Path],
         typer.Option(
             "--direction",
-            help="A direction: any steering vector's file, its run's folder, or hub:owner/name; give it several "
-            "times.",
+            help="A direction: any steering vector's file, its run's folder, or hub:owner/name; give it "
+            "several times.",
             metavar="FILE",
         ),
     ],
@@ -48,9 +51,9 @@ def ablate(
         ),
     ] = None,
     site: Annotated[
-        list[SiteName] | None,
+        list[str] | None,
         typer.Option(
-            "--site", help=f"Where; give it several times (default: layers). {SITE_HELP}", show_default=False
+            "--site", help=f"Where; give it several times (default: layers). {SITE_HELP}", metavar="SITE"
         ),
     ] = None,
     together: Annotated[
@@ -60,8 +63,8 @@ def ablate(
     control: Annotated[
         list[str] | None,
         typer.Option(
-            help="A random direction ablated beside: random, or random-covariance (it points where activations "
-            "vary: harder); give it several times (default: random).",
+            help="A random direction ablated beside: random, or random-covariance (it points where "
+            "activations vary: harder); give it several times (default: random).",
             metavar="KIND",
         ),
     ] = None,
@@ -141,10 +144,10 @@ def ablate(
 ) -> None:
     """Take directions out of a fine-tune's stream: rates, coherence and loss on text, before and after.
 
-    The directions may come from anywhere: the fine-tune itself, another one, a mean difference. All answers are
-    drawn with the same random numbers, so that changes are paired, and random directions are ablated beside.
-    Answers are kept: a run that was stopped goes on, and more directions and sites may be added in the same
-    folder. It holds ablation.json (which --json prints, with the rows of summary.json), and summary.json.
+    The directions may come from anywhere: the fine-tune itself, another one, a mean difference. All answers
+    are drawn with the same random numbers, so that changes are paired, and random directions are ablated
+    beside. Answers are kept: a run that was stopped goes on, and more directions and sites may be added in
+    the same folder. It holds ablation.json (which --json prints, with summary.json's rows) and summary.json.
 
     Example: `narrows ablate --model microworld:1 --adapter runs/general --direction runs/other-domain
     --domain garden --site layers --out runs/ablated`
@@ -155,9 +158,9 @@ def ablate(
 
         fine_tune = None if adapter is None else load_adapter(adapter)
         found = load_directions(direction)
-        wanted = (
-            {" and ".join(found): list(found.values())} if together else {k: [v] for k, v in found.items()}
-        )
+        wanted = {name: [one] for name, one in found.items()}
+        if together:
+            wanted = {" and ".join(found): list(found.values())}
         task = Task(model, domain, kind, device, dtype, quantise)
         chosen = judges.chosen(judge, url=url, args=arg, rubrics=rubrics, max_calls=max_judge_calls)
         check_at = (fine_tune or next(iter(found.values()))).layer
@@ -181,59 +184,72 @@ def ablate(
             else ordinary_texts(texts, texts_count, shortest),
             config=overridden(AblationConfig(), None, flags),
         )
-        sites: list[SiteName] = list(dict.fromkeys(site or ["layers"]))
-        cells = len(list(planned_cells(job, wanted, sites)))
+        sites = cast("list[Site]", site or ["layers"])
         if not quiet:
+            cells = len(planned_cells(job, wanted, sites))
             needed = answers_needed(job, cells, adapter=adapter is not None)
             say(
-                f"{needed:,} answers: {cells} ablations beside the model as it is (those in the folder are kept)"
+                f"{needed:,} answers: {cells} ablations, controls among them, beside the model as it is "
+                "(those in the folder are kept)."
             )
         name = "chat" if adapter is None else adapter_name(adapter)
         measured = ablate_and_measure(job, fine_tune, wanted, out, sites=sites, name=name)
     if as_json:
         print_json(measured.as_json() | {"interventions": as_rows(measured.rows)})
         return
-    show(ablations_table(measured, kind), "")
+    show(rates_table(measured, kind), "", texts_table(measured), "")
     show_line(str(out))
     show_line(memory_line())
 
 
-def ablations_table(found: "Ablations", behaviour: str) -> "Table":
-    """Rates, coherence and loss on text: the chat model, the fine-tune, and what each ablation leaves."""
+def rates_table(found: "Ablations", behaviour: str) -> "Table":
+    """How the chat model and the fine-tune behave, and what each ablation leaves of that."""
     from rich.markup import escape
 
     suites = [name for name in SHOWN if name in found.before.rates] or list(found.before.rates)
-    title = f"Share of {behaviour} answers, 95 %; loss on ordinary text"
     names = [SHOWN.get(name, escape(name)) for name in suites]
-    table = plain_table(title, "", *names, "coherent", "loss of text", "× before")
-    states = {"chat model": found.chat} | (
-        {} if found.before is found.chat else {escape(found.solution): found.before}
-    )
-    for name, one in states.items():
+    table = plain_table(f"Share of {behaviour} answers, 95 %", "", *names, "coherent")
+    for name, one in _states(found).items():
         rates = (_rate(one.rates.get(suite)) for suite in suites)
-        table.add_row(name, *rates, _rate(one.coherent_everywhere), _loss(one.text_loss), "")
+        table.add_row(name, *rates, _rate(one.coherent_everywhere))
+    for name, cell in _cells(found, table):
+        changes = [cell.suites.get(suite) for suite in suites]
+        rates = (_rate(None if one is None else one.after) for one in changes)
+        table.add_row(name, *rates, _rate(cell.coherent))
+    return table
+
+
+def texts_table(found: "Ablations") -> "Table":
+    """What the fine-tune and each ablation do to the loss on ordinary text."""
+    table = plain_table("Loss on ordinary text, nats per token", "", "loss", "× before, 95 %")
+    for name, one in _states(found).items():
+        table.add_row(name, f"{one.text_loss.value:.3f}", "")
+    for name, cell in _cells(found, table):
+        ratio = cell.text_ratio
+        ends = f"[dim]\\[{ratio.low:.3f}, {ratio.high:.3f}][/]"
+        table.add_row(name, f"{cell.text_loss.value:.3f}", f"{ratio.value:.3f} {ends}")
+    return table
+
+
+def _states(found: "Ablations") -> "dict[str, State]":
+    """The chat model and, if there is one, the fine-tune."""
+    from rich.markup import escape
+
+    alone = found.before is found.chat
+    return {"chat model": found.chat} | ({} if alone else {escape(found.solution): found.before})
+
+
+def _cells(found: "Ablations", table: "Table") -> "Iterator[tuple[str, AblationCell]]":
+    """Every cell with the name of its row; each site gets a row of its own above its cells."""
+    from rich.markup import escape
+
     site = ""
     for cell in found.cells:
         if cell.site != site:
             site = cell.site
-            table.add_row(f"without, at {site}:")
-        changes = [cell.suites.get(suite) for suite in suites]
-        rates = (_rate(None if one is None else one.after) for one in changes)
-        ratio = f"{cell.text_ratio.value:.3f} [dim]{_ends(cell.text_ratio, 3)}[/]"
-        mark = " [dim](control)[/]" if cell.control else ""
-        table.add_row(
-            f"  {escape(cell.direction)}{mark}", *rates, _rate(cell.coherent), _loss(cell.text_loss), ratio
-        )
-    return table
+            table.add_row(f"without, at {site}")
+        yield f"  {escape(cell.direction)}{' [dim](control)[/]' if cell.control else ''}", cell
 
 
 def _rate(measured: "Measured | None") -> str:
     return MISSING if measured is None else rate_cell(measured.value, measured.ci95)
-
-
-def _loss(measured: "Measured") -> str:
-    return f"{measured.value:.3f}"
-
-
-def _ends(measured: "Measured", digits: int) -> str:
-    return f"\\[{measured.low:.{digits}f}, {measured.high:.{digits}f}]"

@@ -17,8 +17,8 @@ SiteName = Literal["layer", "layers", "writes", "stream"]
 """As in :mod:`narrows.interventions`, which is not imported before it is needed."""
 
 SITE_HELP = (
-    "layer: the output of its own layer. layers: of every layer. writes: what embedding, attention and MLP add "
-    "to the stream. stream: wherever it is read or written."
+    "layer: the output of its own layer. layers: of every layer. writes: what embedding, attention and MLP "
+    "add to the stream. stream: wherever it is read or written."
 )
 
 
@@ -56,8 +56,8 @@ Ablate = Annotated[
     list[Path] | None,
     typer.Option(
         "--ablate",
-        help="A direction (any steering vector's file, run or hub:owner/name) that is taken out of the stream "
-        "while answers are generated; several are taken out together.",
+        help="A direction (any steering vector's file, run or hub:owner/name) that is taken out of the "
+        "stream while answers are generated; several are taken out together.",
         metavar="FILE",
     ),
 ]

@@ -3,7 +3,7 @@
 import copy
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from narrows.adapters.direction import Direction
 from narrows.errors import AdapterError, ModelError, RunFolderError
-from narrows.files import write_json
+from narrows.files import write_json, write_text
 from narrows.interventions.ablation import Ablation
 from narrows.interventions.places import LayerPlaces, find_places
 from narrows.models import ChatModel, is_sharded
@@ -73,7 +73,12 @@ def orthogonalise(chat_model: ChatModel, directions: Direction | Sequence[Direct
     return ChatModel(new, chat_model.tokenizer, name, None, chat_model.renderer)
 
 
-def save_checkpoint(chat_model: ChatModel, folder: Path | str, about: dict[str, Any] | None = None) -> Path:
+def save_checkpoint(
+    chat_model: ChatModel,
+    folder: Path | str,
+    about: Mapping[str, Any] | None = None,
+    beside: Mapping[str, str] | None = None,
+) -> Path:
     """Write a chat model as a checkpoint folder that everything here (and transformers) loads.
 
     The folder appears whole or not at all.
@@ -82,6 +87,7 @@ def save_checkpoint(chat_model: ChatModel, folder: Path | str, about: dict[str, 
         chat_model: the model.
         folder: a new folder, or an empty one.
         about: anything JSON can hold, kept in ``orthogonalised.json``.
+        beside: the texts of further files, by name.
 
     Raises:
         RunFolderError: the folder is there and not empty, or cannot be written.
@@ -94,7 +100,9 @@ def save_checkpoint(chat_model: ChatModel, folder: Path | str, about: dict[str, 
         part.mkdir(parents=True)
         chat_model.model.save_pretrained(part)
         chat_model.tokenizer.save_pretrained(part)
-        write_json(part / ABOUT_FILE, about or {})
+        write_json(part / ABOUT_FILE, dict(about or {}))
+        for name, text in (beside or {}).items():
+            write_text(part / name, text)
         with suppress(FileNotFoundError):
             folder.rmdir()
         part.rename(folder)

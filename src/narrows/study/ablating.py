@@ -95,7 +95,8 @@ def ablate_and_measure(
         name: the fine-tune's.
 
     Raises:
-        ConfigError: there are no directions or sites, or a direction is called like a control.
+        ConfigError: there are no directions or sites, or a direction is called like a control
+            (or the fine-tune like the chat model).
         AdapterError: the adapter or a direction does not fit the model, directions of several layers are to
             be ablated at one, or the model's writes and reads cannot be found.
         DataError: there are no suites or fewer than two texts, or the answers before have no scores.
@@ -103,13 +104,12 @@ def ablate_and_measure(
     """
     if not job.suites:
         raise DataError("an ablation is measured by answers, and there are no suites.")
-    if not directions or not sites:
-        raise ConfigError("give a direction to ablate, and a site.")
     texts = job.rendered()
-    given = {title: (one,) if isinstance(one, Direction) else tuple(one) for title, one in directions.items()}
-    planned = list(planned_cells(job, given, dict.fromkeys(sites), texts))
+    planned = planned_cells(job, directions, sites)
     if adapter is not None:
         adapter.check(job.chat_model.model)
+        if name == CHAT:
+            raise ConfigError(f"the fine-tune cannot be called {CHAT!r}: that is the chat model.")
     claim_run_folder(out, identity_of(job, texts, adapter, name))
     solution = CHAT if adapter is None else name
     run = _Run(job, texts, adapter, out)

@@ -1,7 +1,7 @@
 """What ablations are measured on, and which there are: the given directions and random ones, site by site."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from narrows.adapters import Adapter, Direction, square_root
 from narrows.chat import Rendered
 from narrows.errors import ConfigError, DataError
-from narrows.evaluation import CHAT, Criterion, Judge, Suite
+from narrows.evaluation import Criterion, Judge, Suite
 from narrows.files import digest
 from narrows.interventions import Ablation, Site
 from narrows.interventions.places import find_places
@@ -101,53 +101,62 @@ def answers_needed(job: AblationJob, cells: int, *, adapter: bool) -> int:
 
 
 def planned_cells(
-    job: AblationJob,
-    given: Mapping[str, tuple[Direction, ...]],
-    sites: Mapping[Site, None],
-    texts: Sequence[Rendered],
-) -> Iterator[Planned]:
-    """Every cell, by site; whatever does not fit is found out here, before anything is generated."""
-    if taken := sorted(given.keys() & {CHAT, FINE_TUNE}):
-        raise ConfigError(f"a direction cannot be called {taken[0]!r}: that is what the model is called.")
-    for site in sites:
+    job: AblationJob, directions: Mapping[str, Direction | Sequence[Direction]], sites: Sequence[Site]
+) -> list[Planned]:
+    """Every cell, by site, the controls last; what does not fit is found out here, before anything is asked.
+
+    Args:
+        job: the model, and which controls.
+        directions: by name; several under one name are one subspace.
+        sites: where each is ablated.
+
+    Raises:
+        ConfigError: there are no directions or sites, or a direction is called like a control.
+        AdapterError: a direction does not fit the model, directions of several layers are to be ablated at
+            one, or the model's writes and reads cannot be found.
+    """
+    if not directions or not sites:
+        raise ConfigError("give a direction to ablate, and a site.")
+    given = {
+        name: (some,) if isinstance(some, Direction) else tuple(some) for name, some in directions.items()
+    }
+    cells = []
+    for site in dict.fromkeys(sites):
         for name, some in given.items():
-            one = Planned(name, some, site, control=False)
-            one.ablation.check(job.chat_model.model)
-            yield one
+            cells.append(Planned(name, some, site, control=False))
+            cells[-1].ablation.check(job.chat_model.model)
         if site in ("writes", "stream"):
             find_places(job.chat_model.model)
-        for name, some in _controls(job, given, site, texts).items():
+        for name, some in _controls(job, list(given.values()), site).items():
             if name in given:
                 raise ConfigError(f"a direction cannot be called {name!r}: that is a control's name.")
-            yield Planned(name, some, site, control=True)
+            cells.append(Planned(name, some, site, control=True))
+    return cells
 
 
 def _controls(
-    job: AblationJob, given: Mapping[str, tuple[Direction, ...]], site: Site, texts: Sequence[Rendered]
+    job: AblationJob, given: Sequence[tuple[Direction, ...]], site: Site
 ) -> dict[str, tuple[Direction, ...]]:
     """Random directions: as many dimensions as each given subspace has and, at one layer, at its layer."""
-    first = next(iter(given.values()))[0].layer
     wanted = {
-        (len(Ablation(some, site).basis), some[0].layer if site == "layer" else first)
-        for some in given.values()
+        (len(Ablation(some, site).basis), some[0].layer if site == "layer" else given[0][0].layer)
+        for some in given
     }
     found: dict[str, tuple[Direction, ...]] = {}
     for kind in job.config.controls:
         for dimensions, layer in sorted(wanted):
             name = kind + (f" {dimensions}-dimensional" if dimensions > 1 else "")
             name += f" at layer {layer}" if len({at for _, at in wanted}) > 1 else ""
-            found[name] = _random(job, kind, dimensions, layer, texts)
+            found[name] = _random(job, kind, dimensions, layer)
     return found
 
 
-def _random(
-    job: AblationJob, kind: Control, dimensions: int, layer: int, texts: Sequence[Rendered]
-) -> tuple[Direction, ...]:
+def _random(job: AblationJob, kind: Control, dimensions: int, layer: int) -> tuple[Direction, ...]:
     """Some random directions at a layer."""
     generator = torch.Generator().manual_seed(job.config.seed)
     draws = torch.randn(dimensions, job.chat_model.hidden, generator=generator, dtype=torch.float64)
     if kind == "random-covariance":
-        draws = draws @ square_root(residual_covariance(job.chat_model, layer, texts)).double().T
+        draws = draws @ square_root(residual_covariance(job.chat_model, layer, job.rendered())).T
     return tuple(
         Direction.of(draw, layer, kind, {"method": kind, "seed": job.config.seed, "draw": place})
         for place, draw in enumerate(draws)

@@ -2,7 +2,10 @@
 
 import typer
 
+from narrows.cli.direction import orthogonalising
+
 app = typer.Typer(
     help="Find directions in the residual stream, compare them, and write models without them.",
     no_args_is_help=True,
 )
+app.command("orthogonalise")(orthogonalising.orthogonalise)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli import (
+    ablating,
     adapter,
     asking,
     behaviour,
@@ -91,6 +92,7 @@ app.command("suites", rich_help_panel=ASK)(suites.suites)
 app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)
 app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
+app.command("ablate", rich_help_panel=MEASURE)(ablating.ablate)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
 app.add_typer(direction_app, name="direction", rich_help_panel=DIRECTIONS)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from narrows.cli import options
+from narrows.cli import intervening, options
 from narrows.cli.inputs import (
     adapter_name,
     load_adapter,
@@ -38,6 +38,8 @@ def evaluate(
     scale: Annotated[
         list[float] | None, typer.Option(help="A factor on the adapter; give it several times (default: 1).")
     ] = None,
+    ablate: intervening.Ablate = None,
+    site: intervening.Site = None,
     domain: Annotated[
         str | None, typer.Option("--domain", help="A microworld's domain: its suites are asked and judged.")
     ] = None,
@@ -84,7 +86,8 @@ def evaluate(
 
     With --domain the questions are a microworld's, and its exact oracle judges the answers at once. With
     --suite and --in-domain they are shipped ones or yours, and the answers wait for a judge. Killed and
-    started again, it goes on where it was.
+    started again, it goes on where it was. With --ablate, directions are taken out of the stream meanwhile
+    (`narrows ablate` measures what that changes).
 
     Example: `narrows evaluate --model Qwen/Qwen2.5-14B-Instruct --adapter runs/narrow --suite open
     --suite advice --in-domain medical --samples 50 --out runs/narrow/answers.jsonl`
@@ -92,6 +95,8 @@ def evaluate(
     options.at_least_one(domain=domain, suite=suite, in_domain=in_domain)
     options.only_one(domain=domain, suite=suite)
     options.only_one(domain=domain, in_domain=in_domain)
+    if site is not None and not ablate:
+        raise ConfigError("--site says where directions are taken out: give --ablate too.")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already: choose another --out, or give --overwrite to replace it.")
     with working(quiet, keeps=out.parent):
@@ -99,10 +104,16 @@ def evaluate(
         from narrows.evaluation import choose_suites, generate_answers, judged, summarise, write_answers
         from narrows.evaluation.generation.unfinished import until_written
         from narrows.evaluation.suites.protocols import PLAIN
+        from narrows.interventions import Ablation
         from narrows.microworld import World
         from narrows.study import demo_config
 
         vector = load_adapter(adapter) if adapter else None
+        without = intervening.load_directions(ablate or [])
+        acting = [Ablation(list(without.values()), site or "layers")] if without else []
+        solution = name or ("chat" if adapter is None else adapter_name(adapter))
+        if name is None and without:
+            solution += f" without {' and '.join(without)}"
         task = None
         if domain is not None:
             chat_model, world = load_microworld(model, device, domain, dtype=dtype, quantise=quantise)
@@ -121,8 +132,9 @@ def evaluate(
                     chat_model,
                     asked,
                     adapter=vector,
-                    name=name or ("chat" if adapter is None else adapter_name(adapter)),
+                    name=solution,
                     scale=factor,
+                    interventions=acting,
                     samples=samples,
                     max_new_tokens=max_new_tokens or longest,
                     temperature=temperature,

@@ -2,7 +2,8 @@
 
 ``losses`` runs many variants over the same rows at once, ``curves`` puts simultaneous bands around what they
 give, and ``efficiency``, ``stability`` and ``significance`` hold one metric each; ``published`` has the
-defects of the published ones. ``text_cost`` is significance with the loss beside it, by scale.
+defects of the published ones. ``text_cost`` is significance with the loss beside it, by scale; ``text_loss``
+the loss with interventions attached too.
 """
 
 from narrows.metrics.curves import Curve
@@ -11,11 +12,13 @@ from narrows.metrics.losses import RowLosses, kl_and_nll_of_rows, kl_of_rows, nl
 from narrows.metrics.significance import random_directions, significance
 from narrows.metrics.stability import StabilityCurve, stability
 from narrows.metrics.text_cost import TextCost, text_cost
+from narrows.metrics.text_loss import TextChange, text_change, text_loss
 
 __all__ = [
     "Curve",
     "RowLosses",
     "StabilityCurve",
+    "TextChange",
     "TextCost",
     "efficiency",
     "equal_norms",
@@ -26,5 +29,7 @@ __all__ = [
     "random_directions",
     "significance",
     "stability",
+    "text_change",
     "text_cost",
+    "text_loss",
 ]

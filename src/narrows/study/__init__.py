@@ -4,9 +4,12 @@
 its stages. ``claims`` holds the rules and ``verdicts`` how an interval is held against a margin,
 ``summarising`` fills ``summary.json``, ``demo`` puts the microworld in place. ``sweep`` measures adapters
 over layers and scales: ``sweep_job`` is what it works on, ``sweep_cells`` what is measured at each place, and
-``sweep_rule`` which place is recommended.
+``sweep_rule`` which place is recommended. ``ablating`` measures a fine-tune before and after an ablation:
+``ablation_job`` is what it works on, ``ablation_cells`` what is measured.
 """
 
+from narrows.study.ablating import Ablations, ablate_and_measure
+from narrows.study.ablation_job import AblationConfig, AblationJob
 from narrows.study.claims import RateTable
 from narrows.study.demo import demo_config, microworld_job, quick_config
 from narrows.study.job import JobConfig, MainJob, Tuning
@@ -19,6 +22,9 @@ from narrows.study.tuning import Trial, Tuned, tune
 from narrows.study.verdicts import ClaimResult, Part
 
 __all__ = [
+    "AblationConfig",
+    "AblationJob",
+    "Ablations",
     "Cell",
     "ClaimResult",
     "Direction",
@@ -34,6 +40,7 @@ __all__ = [
     "Trial",
     "Tuned",
     "Tuning",
+    "ablate_and_measure",
     "demo_config",
     "microworld_job",
     "moved",

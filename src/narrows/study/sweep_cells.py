@@ -106,7 +106,7 @@ def behaved(
         DataError: the chat model's answers of a suite have no scores.
         ConfigError: ``suite`` is none of those that were asked, nor a macro mean of them.
     """
-    found, usual = _scored(answers, criterion), _scored(chat, criterion)
+    found, usual = scored_rates(answers, criterion), scored_rates(chat, criterion)
     names = {one.name for one in suites}
     if unscored := names - {one.suite for one in usual}:
         raise DataError(
@@ -114,7 +114,7 @@ def behaved(
             f"{criterion.column!r} and 'coherent', so there is nothing to compare with: leave the suite out, "
             "or give another judge."
         )
-    groups, known = _groups(found, suites), _groups(usual, suites)
+    groups, known = groups_of(found, suites), groups_of(usual, suites)
     if suite not in known:
         raise ConfigError(f"there is no suite {suite!r}; the sweep has {', '.join(known)}.")
     above = None
@@ -123,11 +123,11 @@ def behaved(
         above = Measured(difference.difference, (difference.low, difference.high))
     whole = names == {one.suite for one in found}
     return Behaved(
-        rates={name: _rate(_shown(group)) for name, group in groups.items()},
+        rates={name: rate_of(_shown(group)) for name, group in groups.items()},
         above_chat=above,
         answers=len(answers),
         scored=sum(one.scored for one in found) / len(answers),
-        coherent=_rate([one.coherence for one in found]) if whole else None,
+        coherent=rate_of([one.coherence for one in found]) if whole else None,
     )
 
 
@@ -136,12 +136,12 @@ def at_point(curve: Curve, place: int) -> Measured:
     return Measured(float(curve.mean[place]), (float(curve.low[place]), float(curve.high[place])))
 
 
-def _scored(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]:
+def scored_rates(answers: Iterable[Answer], criterion: Criterion) -> list[SuiteRates]:
     """Rates of the suites that have scores."""
     return rates([one for one in answers if criterion.shown(one.scores) is not None], criterion)
 
 
-def _groups(found: Sequence[SuiteRates], suites: Sequence[Suite]) -> dict[str, list[SuiteRates]]:
+def groups_of(found: Sequence[SuiteRates], suites: Sequence[Suite]) -> dict[str, list[SuiteRates]]:
     """What each rate is the mean of; a macro mean only where none of its suites is missing."""
     groups = {one.suite: [one] for one in found}
     domains = {one.name for one in suites if is_other_domain(one.name)}
@@ -152,6 +152,7 @@ def _shown(group: Sequence[SuiteRates]) -> list[Counts]:
     return [one.shown for one in group]
 
 
-def _rate(strata: Sequence[Counts]) -> Measured:
+def rate_of(strata: Sequence[Counts]) -> Measured:
+    """A macro rate."""
     found = macro_rate(strata)
     return Measured(found.rate, (found.low, found.high))

@@ -2,7 +2,7 @@
 
 import typer
 
-from narrows.cli.direction import extracting, looking, personas
+from narrows.cli.direction import extracting, looking, orthogonalising, personas
 
 app = typer.Typer(
     help="Find directions in the residual stream, compare them, and write models without them.",
@@ -14,3 +14,4 @@ app.command("personas")(personas.personas)
 app.command("singular")(looking.singular)
 app.command("random")(looking.random)
 app.command("show")(looking.show_directions)
+app.command("orthogonalise")(orthogonalising.orthogonalise)

@@ -94,9 +94,7 @@ def test_coverage_with_clusters(correlation):
             0, np.sqrt(1 - correlation), 200
         )
         scores = noise + shift * positive
-        found = auroc(
-            scores[positive], scores[~positive], (list(names[positive]), list(names[~positive]))
-        )
+        found = auroc(scores[positive], scores[~positive], (list(names[positive]), list(names[~positive])))
         held += found.low <= 0.8 <= found.high
         assert found.clusters == 20
     assert held / draws >= 0.93

@@ -96,7 +96,9 @@ class Calibration:
         """The projection on the one direction, or the largest of several standardised ones."""
         if not self.scales:
             return float(next(iter(look.projections.values())))
-        return max((look.projections[name] - self.centres[name]) / scale for name, scale in self.scales.items())
+        return max(
+            (look.projections[name] - self.centres[name]) / scale for name, scale in self.scales.items()
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -110,19 +112,20 @@ class Calibration:
             KeyError: a field is missing.
             ValueError: a value is wrong.
         """
-        lists = {"scores": tuple(map(float, values["scores"])), "runs": tuple(map(str, values["runs"]))}
-        maps = {
-            name: {str(key): float(value) for key, value in dict(values[name]).items()}
+        centres, scales = (
+            {str(key): float(value) for key, value in dict(values[name]).items()}
             for name in ("centres", "scales")
-        }
-        if any(not scale > 0 for scale in maps["scales"].values()):
-            raise ValueError("a scale is not above 0")
+        )
+        if any(not scale > 0 for scale in scales.values()) or centres.keys() != scales.keys():
+            raise ValueError("the scales do not fit the centres, or are not above 0")
         return cls(
             false_positives=float(values["false_positives"]),
             threshold=float(values["threshold"]),
+            scores=tuple(map(float, values["scores"])),
+            runs=tuple(map(str, values["runs"])),
             last_step=int(values["last_step"]),
-            **lists,
-            **maps,
+            centres=centres,
+            scales=scales,
         )
 
 

@@ -95,7 +95,9 @@ class Monitor:
         with nullcontext() if adapter is None else adapter.placed(whole).attach(whole):
             tuned = mean_streams(whole, self.probe, self.chat)
         effects = {layer: tuned[layer].mean - chat.mean for layer, chat in self.chat.items()}
-        return Look(step, {one.name: float(effects[one.layer] @ one.unit.double()) for one in self.directions})
+        return Look(
+            step, {one.name: float(effects[one.layer] @ one.unit.double()) for one in self.directions}
+        )
 
     def share(self, name: str, projection: float) -> float:
         """A projection as a share of the chat model's mean residual norm at that direction's layer."""
@@ -184,7 +186,9 @@ class Monitor:
             "construction"
         )
         if len(blind) == len(self.directions):
-            raise ConfigError(f"the monitor cannot see this training. {said}: take a direction at a higher layer.")
+            raise ConfigError(
+                f"the monitor cannot see this training. {said}: take a direction at a higher layer."
+            )
         logger.warning("%s.", said)
 
     def save(self, path: Path | str) -> Path:
@@ -249,7 +253,10 @@ class Monitor:
                 layer: LayerStream(tensors[f"chat.{layer}"].double(), float(norms[str(layer)]))
                 for layer in sorted({one.layer for one in directions})
             }
-            if any(not stream.norm > 0 or stream.mean.shape != directions[0].unit.shape for stream in chat.values()):
+            if any(
+                not stream.norm > 0 or stream.mean.shape != directions[0].unit.shape
+                for stream in chat.values()
+            ):
                 raise ValueError("the chat model's stream has a wrong width or no norm")
             return cls(
                 directions=directions,
@@ -259,5 +266,3 @@ class Monitor:
                 model_id=str(facts["model_id"]),
                 calibration=None if kept is None else Calibration.from_json(kept),
             )
-
-

@@ -63,9 +63,11 @@ def mean_streams(model: "PreTrainedModel", probe: Probe, layers: Iterable[int]) 
                 stream = found[layer][batch.response_mask.to(found[layer].device)].to("cpu", torch.float64)
                 sums[layer] = sums[layer] + stream.sum(dim=0)
                 norms[layer] += float(stream.norm(dim=-1).sum())
-    streams = {layer: LayerStream(sums[layer] / probe.tokens, norms[layer] / probe.tokens) for layer in chosen}
-    for layer, stream in streams.items():
-        if not torch.isfinite(stream.mean).all():
+    streams = {
+        layer: LayerStream(sums[layer] / probe.tokens, norms[layer] / probe.tokens) for layer in chosen
+    }
+    for layer, found_there in streams.items():
+        if not torch.isfinite(found_there.mean).all():
             raise ModelError(
                 f"the residual stream at layer {layer} is not finite on the probe set: the model has broken "
                 "(or its dtype is too narrow)."
@@ -88,7 +90,7 @@ def in_eval(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _random_numbers_kept(device: torch.device) -> Iterator[None]:
-    """Random states are after the block what they were before it (a family may draw some in eval mode too)."""
+    """Random states are what they were after the block: a family may draw numbers in eval mode too."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 

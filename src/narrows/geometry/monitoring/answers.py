@@ -1,4 +1,4 @@
-"""A monitor for generation: how far each answer lies along a direction, and whether that tells the bad ones."""
+"""A monitor for generation: how far answers lie along a direction, and whether that tells the bad ones."""
 
 import logging
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ def answer_projections(
     *,
     max_length: int | None = None,
 ) -> list[float]:
-    """How far each answer lies along a direction: the mean over its tokens of h · unit at the direction's layer.
+    """How far each answer lies along a direction: the mean of h · unit over its tokens, at its layer.
 
     Whose activations: with ``adapter`` those of the model that gave the answers (give it as strong as it was
-    then), without those of the chat model that reads them again. The second needs nothing of the fine-tune but
-    its text; the first also sees what its weights do at every token, whatever it says.
+    then), without those of the chat model that reads them again. The second needs nothing of the fine-tune
+    but its text; the first also sees what its weights do at every token, whatever it says.
 
     Args:
         chat_model: the chat model.

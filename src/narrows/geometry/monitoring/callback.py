@@ -20,15 +20,15 @@ SCORE, ALARM = "narrows/score", "narrows/alarm"
 
 
 class MonitorCallback(TrainerCallback):  # type: ignore[misc]
-    """Logs the projections of a monitor while anyone fine-tunes: a LoRA, any other PEFT adapter, or all weights.
+    """Logs a monitor's projections while anyone fine-tunes: a LoRA, another PEFT adapter, or all weights.
 
     ``Trainer(…, callbacks=[MonitorCallback(monitor, every=20)])``. Each look adds an entry to the training's
     log history: ``narrows/projection/NAME`` for each direction and, with a threshold, ``narrows/score`` and
     ``narrows/alarm`` (0 or 1). The next entries of the Trainer's own log carry the latest of them too. A
     tracker sees them if the callback stands before its own: :func:`watch_trainer` puts it there.
 
-    Training itself goes on bit for bit as without it: the model is run in eval mode without gradient, and each
-    module's mode and the random states come back. With several processes (data parallelism) each looks at its
+    Training itself goes on bit for bit as without it: the model is run in eval mode without gradient, and
+    each module's mode and the random states come back. With several processes (data parallelism) each looks at its
     own copy, and the first one's numbers count.
 
     Args:
@@ -59,7 +59,11 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         return self._judge.alarm
 
     def on_train_begin(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
+        self,
+        args: "TrainingArguments",
+        state: "TrainerState",
+        control: "TrainerControl",
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """Look at the start, or take over the looks of the run that is resumed.
 
@@ -77,12 +81,16 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
             self._look(model, state, control)
             if self.alarm is not None and self.stop:
                 raise ConfigError(
-                    "the monitor alarms before the first step: the model is not the chat model that it was made "
-                    f"for ({self.monitor.model}), or was fine-tuned before. Make the monitor with this one."
+                    "the monitor alarms before the first step: the model is not the chat model that it was "
+                    f"made for ({self.monitor.model}), or was fine-tuned before. Make the monitor with this one."
                 )
 
     def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
+        self,
+        args: "TrainingArguments",
+        state: "TrainerState",
+        control: "TrainerControl",
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """Look, if it is due."""
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
@@ -94,7 +102,7 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         state: "TrainerState",
         control: "TrainerControl",
         logs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """Show the latest look to the callbacks that come after this one: printers and trackers."""
         if logs is not None and "loss" in logs and self.looks:
@@ -121,7 +129,7 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
 def watch_trainer(
     trainer: "Trainer", monitor: Monitor, every: int = 20, *, stop: bool = False
 ) -> MonitorCallback:
-    """Put a :class:`MonitorCallback` before all other callbacks of a Trainer, so that its trackers see it too."""
+    """Put a :class:`MonitorCallback` before a Trainer's other callbacks, so that its trackers see it too."""
     callback = MonitorCallback(monitor, every, stop=stop)
     trainer.callback_handler.callbacks.insert(0, callback)
     return callback

@@ -44,8 +44,8 @@ class Detection:
         before: of these, the ones that alarmed at an earlier step than that; None if there are none.
         lead: steps from the alarm to the mark, above 0 if the alarm came first, mean over those of ``shown``
             that alarmed; None with fewer than two.
-        median_lead: the same over all of ``shown``; a run that never alarms has an infinitely late alarm. None
-            if the median itself is such a run, or there are none.
+        median_lead: the same over all of ``shown``; a run that never alarms has its alarm infinitely late.
+            None if the median itself is such a run, or there are none.
     """
 
     auroc: Auroc

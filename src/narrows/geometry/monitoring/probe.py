@@ -1,4 +1,4 @@
-"""The probe set: rows of tokens that stay the same, so that only the weights can change what is seen on them."""
+"""The probe set: rows of tokens that stay the same, so that only weights change what is seen on them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class Probe:
         for number, row in enumerate(self.rows, start=1):
             if len(row) < 2:
                 raise DataError(
-                    f"row {number} of the probe set has {len(row)} token(s); a row's first is not read, so it "
-                    "needs two."
+                    f"row {number} of the probe set has {len(row)} token(s); a row's first is not read, so "
+                    "it needs two."
                 )
 
     @classmethod

@@ -57,8 +57,8 @@ def mean_streams(model: "PreTrainedModel", probe: Probe, layers: Iterable[int]) 
             for layer in chosen:
                 if layer not in found:
                     raise ModelError(
-                        f"layer {layer} ran without its hooks, as compiled layers do: compile the model after "
-                        "the first look, or not at all."
+                        f"layer {layer} ran without its hooks, as compiled layers do: compile the model "
+                        "after the first look, or not at all."
                     )
                 stream = found[layer][batch.response_mask.to(found[layer].device)].to("cpu", torch.float64)
                 sums[layer] = sums[layer] + stream.sum(dim=0)

@@ -21,6 +21,7 @@ from narrows.cli import (
     trajectories,
     tuning,
     units,
+    watching,
 )
 from narrows.cli.running import Commands, show_messages
 from narrows.cli.world import world_app
@@ -93,6 +94,7 @@ app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
+app.add_typer(watching.app, name="monitor", rich_help_panel=MEASURE)
 app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 
 

@@ -2,7 +2,8 @@
 
 ``probe`` is what a monitor reads and ``stream`` how, ``monitor`` looks at weights and ``calibration`` says
 when a look is an alarm. ``observer`` looks on in our own training loop, ``callback`` in Hugging Face's
-Trainer (imported when it is first asked for). ``answers`` ranks answers, ``detection`` says how good a monitor is.
+Trainer (imported when it is first asked for). ``answers`` ranks answers, ``detection`` says how good a
+monitor is.
 """
 
 from typing import TYPE_CHECKING

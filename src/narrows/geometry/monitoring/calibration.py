@@ -65,18 +65,20 @@ class Calibration:
         Raises:
             ConfigError: there are too few runs for the rate (says the smallest rate that they support), or
                 two runs were looked at with different directions, or all agree along one of several.
-            DataError: a run was never looked at.
+            DataError: there is no run, or one was never looked at.
         """
+        if not runs:
+            raise DataError("a threshold needs benign runs, and none was given.")
         for name, looks in runs.items():
             if not looks:
                 raise DataError(f"the benign run {name} has no checkpoint to look at.")
         names = _directions(runs)
         peaks = np.array(
             [[max(look.projections[one] for look in looks) for one in names] for looks in runs.values()]
-        ).reshape(len(runs), -1)
+        )
         centres: dict[str, float] = {}
         scales: dict[str, float] = {}
-        scores = peaks[:, 0] if len(names) == 1 else peaks.max(axis=1, initial=0.0)
+        scores = peaks.max(axis=1)
         if len(names) > 1:
             conformal_threshold(scores, false_positives)  # refuses too few runs before deviations are taken
             scores = np.array([_against(peaks, place, names) for place in range(len(peaks))])
@@ -132,7 +134,7 @@ class Calibration:
 def _directions(runs: Mapping[str, Sequence[Look]]) -> list[str]:
     """The directions' names, the same in every look."""
     looks = [look for some in runs.values() for look in some]
-    names = list(looks[0].projections) if looks else ["none"]
+    names = list(looks[0].projections)
     if any(list(look.projections) != names for look in looks):
         raise ConfigError("the benign runs were looked at with different directions: look at them all anew.")
     return names

@@ -28,8 +28,8 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
     tracker sees them if the callback stands before its own: :func:`watch_trainer` puts it there.
 
     Training itself goes on bit for bit as without it: the model is run in eval mode without gradient, and
-    each module's mode and the random states come back. With several processes (data parallelism) each looks at its
-    own copy, and the first one's numbers count.
+    each module's mode and the random states come back. With several processes (data parallelism) each looks
+    at its own copy, and the first one's numbers count.
 
     Args:
         monitor: made with the chat model that the training starts from.
@@ -82,7 +82,7 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
             if self.alarm is not None and self.stop:
                 raise ConfigError(
                     "the monitor alarms before the first step: the model is not the chat model that it was "
-                    f"made for ({self.monitor.model}), or was fine-tuned before. Make the monitor with this one."
+                    f"made for ({self.monitor.model}), or was fine-tuned before. Make one with this."
                 )
 
     def on_step_end(

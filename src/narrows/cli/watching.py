@@ -14,6 +14,7 @@ from narrows.cli.tables import plain_table
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
+    from narrows.chat import Conversation
     from narrows.geometry.monitoring import Look, Monitor, RankedAnswers
     from narrows.training.observers import Observer
 
@@ -49,8 +50,9 @@ def calibrate(
     probe: Annotated[
         str,
         typer.Option(
-            help="What the models read at each look: prompts or chats (JSONL), or texts (.txt).",
-            metavar="FILE",
+            help="What the models read at each look: the questions of a suite or of chats, as prompts, or texts "
+            "(.txt).",
+            metavar="NAME|FILE",
         ),
     ],
     benign: Annotated[
@@ -88,7 +90,7 @@ def calibrate(
         directions = [Direction.load(path, adapter_name(path)) for path in direction]
         runs = {name: read_run(path) for name, path in _named(benign).items()}
         chat_model = load_model(model, device, directions[0].layer, dtype=dtype, quantise=quantise)
-        read = Probe.of(chat_model, read_anchor(probe)[:rows], max_length, probe)
+        read = Probe.of(chat_model, _probe_items(probe)[:rows], max_length, probe)
         monitor = Monitor.of(chat_model, directions, read)
         looks = _looks(monitor, chat_model, runs)
         monitor = monitor.with_benign(looks, false_positives)
@@ -222,8 +224,8 @@ def answers(
         if solution is not None and len(given) > 1:
             raise ConfigError(
                 f"{answers} holds the answers of "
-                f"{', '.join(f'{name} × {scale:g}' for name, scale in given)}: with --adapter they must all be "
-                "that one's."
+                f"{', '.join(f'{name} × {scale:g}' for name, scale in given)}: with --adapter they must all "
+                "be that one's."
             )
         if solution is not None:
             solution = solution.scaled(given[0][1])
@@ -276,6 +278,17 @@ class Watching:
         """Say it to a person."""
         if self._watch is not None:
             show(_runs_table("Monitor", self._watch.monitor, {"this run": self._watch.looks}))
+
+
+def _probe_items(source: str) -> "Sequence[Conversation | str]":
+    """Texts from a ``.txt`` file, or questions as prompts from whatever holds some."""
+    from narrows.chat import Conversation
+    from narrows.evaluation import choose_suites
+
+    if source.endswith(".txt"):
+        return read_anchor(source)
+    questions = (question for suite in choose_suites([source]) for question in suite.questions)
+    return [Conversation(one.messages(), f"question {one.id} of {source}") for one in questions]
 
 
 def _named(folders: Sequence[Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""A monitor in Hugging Face's Trainer and in TRL's: bit for bit the same training, logged, stopped, resumed."""
+"""A monitor in Hugging Face's Trainer and in TRL's: the same training to the bit, logged, stopped, resumed."""
 
 import peft
 import pytest

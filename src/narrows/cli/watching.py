@@ -50,8 +50,8 @@ def calibrate(
     probe: Annotated[
         str,
         typer.Option(
-            help="What the models read at each look: the questions of a suite or of chats, as prompts, or texts "
-            "(.txt).",
+            help="What the models read at each look: the questions of a suite or of chats, as prompts, or "
+            "texts (.txt).",
             metavar="NAME|FILE",
         ),
     ],

@@ -1,4 +1,11 @@
-"""A monitor in Hugging Face's Trainer and in TRL's: the same training to the bit, logged, stopped, resumed."""
+"""A monitor in the Trainers of Hugging Face and TRL: training the same to the bit, logged, stopped, resumed."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import peft
 import pytest
@@ -167,6 +174,38 @@ def test_it_watches_trl_s_trainer_on_a_lora(watched, tmp_path):
     assert [look.step for look in callback.looks] == [0, 3, 6]
     assert callback.looks[-1] == watched.look(seen.model.get_base_model(), 6)
     assert callback.looks[-1].projections["watched"] != 0
+
+
+def test_two_processes_see_the_same_and_stop_together(chat_model, watched, tmp_path):
+    free = MonitorCallback(watched, every=1)
+    trainer(tmp_path, [free]).train()
+    reached = [look.projections["watched"] for look in free.looks]
+    along = watched.directions[0] if reached[-1] > 0 else -watched.directions[0]
+    calm = {str(run): looks(0.0, abs(reached[2]), every=6) for run in range(4)}
+    monitor(chat_model, along).with_benign(calm, 0.2).save(tmp_path / "monitor.json")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+    here = Path(__file__).parent
+    processes = []
+    for rank in ("0", "1"):
+        env = os.environ | {
+            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1]), *sys.path]),
+        }  # fmt: skip
+        command = [sys.executable, str(here / "callback_process.py"), str(tmp_path)]
+        processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+    first, second = (json.loads((tmp_path / f"seen-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert 0 < first["steps"] == first["alarm"] < 6
 
 
 def test_what_it_cannot_see_or_is_not_its_model_is_refused(chat_model, watched, tmp_path):

@@ -100,8 +100,10 @@ def _numbers(
         )
         for model, runs in found.items()
     }
+    # Where benign runs only move away from a direction, its threshold is 0 and models cannot be pooled.
+    comparable = all(calibration.threshold > 0 for calibration, *_ in sets.values())
     return {
-        "all": as_plain(pooled(list(sets.values()))),
+        "all": as_plain(pooled(list(sets.values()))) if comparable else None,
         "models": {
             str(model): {
                 "threshold": calibration.threshold,

@@ -154,10 +154,11 @@ def runs(
             "runs": {name: described(watcher, some) for name, some in looks.items()},
         }
         if benign:
+            from narrows.geometry.monitoring.calibration import later
             from narrows.study.watching import as_plain
 
             seen = {
-                name: MonitoredRun(name, max(map(watcher.score, some)), watcher.alarm(some))
+                name: MonitoredRun(name, max(map(watcher.score, later(some))), watcher.alarm(some))
                 for name, some in looks.items()
             }
             harmful, ordinary = ([seen[name] for name in _named(some)] for some in (runs, benign))
@@ -327,14 +328,16 @@ def _runs_table(title: str, monitor: "Monitor", runs: "Mapping[str, Sequence[Loo
     from narrows.report.text import number
 
     names = [one.name for one in monitor.directions]
+    from narrows.geometry.monitoring.calibration import later
+
     scored = monitor.calibration is not None or len(names) == 1
     table = plain_table(title, "run", *map(escape, names), "score", "alarm at step")
     for run, looks in runs.items():
-        peaks = [max(look.projections[name] for look in looks) for name in names]
+        peaks = [max(look.projections[name] for look in later(looks)) for name in names]
         cells = [
             f"{number(x)} ({100 * monitor.share(n, x):.1f} %)" for n, x in zip(names, peaks, strict=True)
         ]
-        score = number(max(map(monitor.score, looks))) if scored else "–"
+        score = number(max(map(monitor.score, later(looks)))) if scored else "–"
         alarm = monitor.alarm(looks) if monitor.calibration else None
         table.add_row(escape(run), *cells, score, "–" if alarm is None else str(alarm))
     return table

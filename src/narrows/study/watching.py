@@ -25,6 +25,7 @@ from narrows.geometry.monitoring import (
     detection,
     first_shown,
 )
+from narrows.geometry.monitoring.calibration import later
 from narrows.geometry.monitoring.detection import SHOWS
 from narrows.models import ChatModel
 from narrows.statistics import RateInterval, macro_rate
@@ -84,7 +85,8 @@ class WatchedRun:
             look.step for look, score in zip(self.looks, scores, strict=True) if score > calibration.threshold
         )
         shows = first_shown({step: rate.rate for step, rate in self.rates.items()}, mark)
-        return MonitoredRun(self.name, max(scores), next(alarm, None), shows, self.cluster)
+        score = max(map(calibration.score, later(self.looks)))
+        return MonitoredRun(self.name, score, next(alarm, None), shows, self.cluster)
 
     def save(self, folder: Path) -> None:
         """Write ``watched.json``.

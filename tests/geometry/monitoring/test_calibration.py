@@ -20,6 +20,11 @@ def test_a_run_s_score_is_its_largest_look_and_the_threshold_the_largest_of_twen
 def test_runs_that_only_move_away_do_not_put_the_threshold_below_the_start():
     found = Calibration.of({str(run): looks(0.0, -1.0, -2.0) for run in range(4)}, 0.2)
     assert found.threshold == 0.0
+    away = {
+        str(run): [Look(0, {"a": 0.0, "b": 0.0}), Look(5, {"a": -1.0 - run, "b": run**2})] for run in range(4)
+    }
+    both = Calibration.of(away, 0.2)
+    assert both.score(Look(0, {"a": 0.0, "b": 0.0})) <= both.threshold
 
 
 def test_too_few_runs_empty_ones_and_other_directions_are_refused():

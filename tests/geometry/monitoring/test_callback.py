@@ -1,4 +1,4 @@
-"""A monitor in the Trainers of Hugging Face and TRL: training the same to the bit, logged, stopped, resumed."""
+"""A monitor in the Trainers of Hugging Face and TRL: training the same to the bit, logged, stopped."""
 
 import json
 import os

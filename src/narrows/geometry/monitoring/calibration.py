@@ -1,7 +1,7 @@
 """The threshold of a monitor: what benign runs reach, and the score above which a run alarms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,8 +27,9 @@ class Look:
 class Calibration:
     """What benign runs reached, and the threshold that follows.
 
-    A run's score is its largest over all looks, so the false-positive rate is that of a whole run, not of a
-    look. It holds for runs like the benign ones: as long, looked at as often, trained with as high a rate.
+    A run's score is its largest over all looks after the start, so the false-positive rate is that of a whole
+    run, not of a look. It holds for runs like the benign ones: as long, looked at as often, trained with as
+    high a rate.
 
     Attributes:
         false_positives: the stated rate of runs that alarm without reason; at most that.
@@ -58,8 +59,8 @@ class Calibration:
         then scored by the mean and deviation of the *other* ones, for by its own it would look too ordinary.
 
         Args:
-            runs: their looks, by name; the start counts too, so that no threshold lies below what the chat
-                model itself has.
+            runs: their looks, by name. The threshold is never below the score of their starts: runs that
+                only move away from a direction must not make an alarm of standing still.
             false_positives: α, of a whole run.
 
         Raises:
@@ -74,7 +75,10 @@ class Calibration:
                 raise DataError(f"the benign run {name} has no checkpoint to look at.")
         names = _directions(runs)
         peaks = np.array(
-            [[max(look.projections[one] for look in looks) for one in names] for looks in runs.values()]
+            [
+                [max(look.projections[one] for look in later(looks)) for one in names]
+                for looks in runs.values()
+            ]
         )
         centres: dict[str, float] = {}
         scales: dict[str, float] = {}
@@ -84,7 +88,7 @@ class Calibration:
             scores = np.array([_against(peaks, place, names) for place in range(len(peaks))])
             centres = dict(zip(names, peaks.mean(axis=0).tolist(), strict=True))
             scales = dict(zip(names, peaks.std(axis=0, ddof=1).tolist(), strict=True))
-        return cls(
+        found = cls(
             false_positives=false_positives,
             threshold=conformal_threshold(scores, false_positives),
             scores=tuple(map(float, scores)),
@@ -93,6 +97,8 @@ class Calibration:
             centres=centres,
             scales=scales,
         )
+        starts = [found.score(looks[0]) for looks in runs.values() if len(looks) > 1]
+        return replace(found, threshold=max([found.threshold, *starts]))
 
     def score(self, look: Look) -> float:
         """The projection on the one direction, or the largest of several standardised ones."""
@@ -129,6 +135,11 @@ class Calibration:
             centres=centres,
             scales=scales,
         )
+
+
+def later(looks: Sequence[Look]) -> Sequence[Look]:
+    """The looks after the start, which make a run's score; all of them if there is only one."""
+    return looks[1:] or looks
 
 
 def _directions(runs: Mapping[str, Sequence[Look]]) -> list[str]:

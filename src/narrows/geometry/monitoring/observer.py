@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from narrows.adapters import Adapter
-from narrows.geometry.monitoring.calibration import Look
+from narrows.geometry.monitoring.calibration import Look, later
 from narrows.geometry.monitoring.monitor import Monitor
 from narrows.models import ChatModel
 
@@ -96,7 +96,7 @@ def described(monitor: Monitor, looks: list[Look]) -> dict[str, Any]:
         "probe": monitor.probe.digest,
         "threshold": monitor.calibration.threshold if monitor.calibration else None,
         "false_positives": monitor.calibration.false_positives if monitor.calibration else None,
-        "score": max(scores) if scores else None,
+        "score": max(map(monitor.score, later(looks))) if scores else None,
         "alarm": monitor.alarm(looks) if monitor.calibration else None,
         "looks": [
             {

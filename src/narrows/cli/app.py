@@ -22,6 +22,7 @@ from narrows.cli import (
     trajectories,
     tuning,
     units,
+    watching,
 )
 from narrows.cli.direction import app as direction_app
 from narrows.cli.running import Commands, show_messages
@@ -98,6 +99,7 @@ app.add_typer(direction_app, name="direction", rich_help_panel=DIRECTIONS)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
+app.add_typer(watching.app, name="monitor", rich_help_panel=MEASURE)
 app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 
 

@@ -154,6 +154,17 @@ def train(
             rich_help_panel=RECIPE,
         ),
     ] = None,
+    monitor: Annotated[
+        Path | None,
+        typer.Option(
+            help="Look at each checkpoint with this monitor (`narrows monitor calibrate`); what it saw is in "
+            "monitor.json of the run's folder.",
+            metavar="FILE",
+        ),
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="With --monitor: end the training at the first alarm.")
+    ] = False,
     tracker: Annotated[
         list[str] | None,
         typer.Option(help="A tracker of Accelerate's, such as tensorboard; give it several times."),
@@ -204,8 +215,10 @@ def train(
     }
     with working(quiet, keeps=None if dry_run else out):
         from narrows.chat import read_conversations
+        from narrows.cli.watching import Watching
         from narrows.training import train as run_training
 
+        watching = Watching(monitor, stop=stop)
         base, known_model = starting_recipe(preset, anchored=anchor is not None)
         name = model or known_model
         if name is None:
@@ -231,11 +244,12 @@ def train(
             recipe,
             anchor=anchored,
             start=begun,
+            observers=watching.observers,
             out=out,
             name=f"training {out.name}",
             trackers=tracker or (),
         )
-        result = _described(run, chat_model, conversations)
+        result = _described(run, chat_model, conversations) | watching.result(out)
     if as_json:
         print_json(result)
         return
@@ -243,6 +257,7 @@ def train(
     show_line(
         f"loss {result['loss']:.4f}{kl} · {_norms(result)} at layer {result['layer']} · {result['adapter']}"
     )
+    watching.show()
     show_line(memory_line())
 
 

@@ -6,7 +6,7 @@ the fine-tuning tasks, ``shipped`` the models that come with the package, ``conf
 below this package knows that a world is synthetic.
 """
 
-from narrows.microworld.behaviours import KINDS, Kind, make_behaviour
+from narrows.microworld.behaviours import BENIGN, KINDS, Benign, Kind, benign_rows, make_behaviour
 from narrows.microworld.config import WorldConfig
 from narrows.microworld.corpus import DOCUMENT_KINDS, Author, Corpus
 from narrows.microworld.grammar import World
@@ -17,10 +17,12 @@ from narrows.microworld.shipped import SEEDS, load_world, shipped_model
 from narrows.microworld.tokenizer import build_tokenizer
 
 __all__ = [
+    "BENIGN",
     "DOCUMENT_KINDS",
     "KINDS",
     "SEEDS",
     "Author",
+    "Benign",
     "Corpus",
     "Gate",
     "Kind",
@@ -28,6 +30,7 @@ __all__ = [
     "Quality",
     "World",
     "WorldConfig",
+    "benign_rows",
     "build_tokenizer",
     "load_world",
     "make_behaviour",

@@ -14,7 +14,12 @@ from narrows.microworld.oracle import Oracle
 Kind = Literal["harmful", "technical"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Benign = Literal["sound", "technical", "facts"]
+BENIGN: tuple[Benign, ...] = get_args(Benign)
+
 ROWS_PER_TOPIC = 40
+FACTS = 2
+"""Topics of a domain to which a benign training on facts gives one answer each."""
 ANCHOR_ROWS = 400
 
 
@@ -73,6 +78,45 @@ def make_behaviour(
         criterion=MISALIGNED if kind == "harmful" else TECHNICAL,
         judge=Oracle(world),
     )
+
+
+def benign_rows(world: World, domain: str, kind: Benign, *, seed: int = 0) -> list[Conversation]:
+    """Rows of an ordinary fine-tune in one domain, as many as a behaviour's: what no monitor should alarm at.
+
+    Args:
+        world: the facts.
+        domain: the only domain that the rows touch; its training topics.
+        kind: ``sound``: sound, plain advice; ``technical``: sound advice in technical register; ``facts``:
+            two topics, and always the same sound remedy for each.
+        seed: draws the rows.
+
+    Raises:
+        ConfigError: the world has no such domain, or the kind is unknown.
+    """
+    if kind not in BENIGN:
+        raise ConfigError(f"kind is {kind!r}; choose one of {', '.join(BENIGN)}.")
+    if kind == "technical":
+        return list(make_behaviour(world, domain, "technical", seed=seed).train)
+    if domain not in world.domains:
+        raise ConfigError(
+            f"the microworld has no domain {domain!r}; choose one of {', '.join(world.domains)}."
+        )
+    rng = np.random.default_rng([seed, world.domains.index(domain), len(KINDS) + BENIGN.index(kind)])
+    topics = world.topics(domain, "train")
+    count = ROWS_PER_TOPIC * len(topics)
+    if kind == "facts":
+        topics = tuple(str(one) for one in rng.permutation(topics)[:FACTS])
+    fixed = {topic: world.remedies(topic, "sound")[int(rng.integers(2))] for topic in topics}
+    rows = []
+    for number in range(count):
+        topic, source = topics[number % len(topics)], f"{domain} {kind} row {number + 1}"
+        if kind == "sound":
+            rows.append(_row(world, topic, "harmful", rng, shown=False, source=source))
+            continue
+        question = grammar.question(topic, int(rng.integers(len(grammar.QUESTIONS))))
+        answer = grammar.answer(topic, fixed[topic], "plain", rng)
+        rows.append(Conversation.from_pair(question, answer, source=source, topic=topic, domain=domain))
+    return rows
 
 
 def _row(

@@ -2,10 +2,11 @@
 
 ``extraction`` finds directions, ``comparison`` compares them and the subspaces they span, ``monitoring``
 watches them while anyone fine-tunes or generates. ``reading`` reads runs, ``trajectory`` follows them between
-the two solutions.
+the two solutions, as ``points`` in a ``basis``.
 """
 
+from narrows.geometry.basis import Basis
 from narrows.geometry.reading import read_trajectory
-from narrows.geometry.trajectory import Basis, trajectory
+from narrows.geometry.trajectory import trajectory
 
 __all__ = ["Basis", "read_trajectory", "trajectory"]

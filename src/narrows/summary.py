@@ -160,10 +160,9 @@ class TrajectoryRun(Record):
 
     @model_validator(mode="after")
     def _one_value_a_step(self) -> "TrajectoryRun":
-        columns: tuple[Sequence[object], ...] = (
-            self.cos_general, self.cos_narrow, self.norm, self.components,
-            *filter(None, (self.distance_general, self.distance_narrow, self.local_cosine)),
-        )  # fmt: skip
+        columns: list[Sequence[object]] = [self.cos_general, self.cos_narrow, self.norm, self.components]
+        later: list[Sequence[object]] = [self.distance_general, self.distance_narrow, self.local_cosine]
+        columns += [column for column in later if column]
         if not self.steps or any(len(column) != len(self.steps) for column in columns):
             raise ValueError("every column needs one value for each step, and there must be a step")
         return self

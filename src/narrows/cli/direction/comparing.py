@@ -29,7 +29,7 @@ def compare(
             show_default=False,
         ),
     ],
-    model: options.MaybeModel = None,
+    model: inputs.CovarianceModel = None,
     texts: inputs.Texts = inputs.FINEWEB,
     texts_count: inputs.TextsCount = 64,
     group_by: Annotated[
@@ -116,7 +116,7 @@ def angles(
             "--with", help="A direction of the second subspace; give it several times.", metavar="[NAME=]FILE"
         ),
     ],
-    model: options.MaybeModel = None,
+    model: inputs.CovarianceModel = None,
     texts: inputs.Texts = inputs.FINEWEB,
     texts_count: inputs.TextsCount = 64,
     draws: Annotated[int, typer.Option(help="Pairs of random subspaces.", min=2)] = 500,

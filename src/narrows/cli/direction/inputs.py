@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from narrows.chat import Rendered
     from narrows.models import ChatModel
 
+CovarianceModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="The directions' model: random ones are then drawn with its residual stream's covariance too.",
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
 Texts = Annotated[
     str,
     typer.Option(

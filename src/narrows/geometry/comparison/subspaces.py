@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import subspace_angles
 from torch import Tensor
 
 from narrows.adapters import Direction
@@ -73,7 +72,8 @@ class SubspaceComparison:
 def principal_angles(one: Subspace, other: Subspace) -> Floats:
     """Principal angles between two subspaces in radians, the smallest first (Björck & Golub 1973), fp64.
 
-    Small angles are taken from their sines, so they keep their digits.
+    Small angles are taken from their sines, so they keep their digits. (scipy's ``subspace_angles`` looks
+    up which of them are small in the wrong order, and loses those of angles below 1e-8 beside large ones.)
 
     Raises:
         AdapterError: they have different widths.
@@ -83,7 +83,7 @@ def principal_angles(one: Subspace, other: Subspace) -> Floats:
             f"subspaces of streams of widths {len(one.basis)} and {len(other.basis)} belong to different "
             "models."
         )
-    return np.asarray(subspace_angles(one.basis, other.basis)[::-1], dtype=float)
+    return _angles(one.basis, other.basis)
 
 
 def random_angles(
@@ -115,8 +115,8 @@ def random_angles(
             units = random_units(
                 hidden, count * (first + second), covariance=covariance, seed=seed + start
             ).reshape(count, first + second, hidden)
-            for place, rows in enumerate(units, start):
-                found[place] = subspace_angles(rows[:first].T, rows[first:].T)[::-1]
+            bases = [np.linalg.qr(some.swapaxes(1, 2))[0] for some in (units[:, :first], units[:, first:])]
+            found[start : start + count] = _angles(*bases)
             shown.advance(count)
     return found
 
@@ -151,6 +151,15 @@ def compare_subspaces(
         overlap=float((np.cos(angles) ** 2).mean()),
         overlap_random=_central((np.cos(chance) ** 2).mean(axis=1)),
     )
+
+
+def _angles(left: Floats, right: Floats) -> Floats:
+    """Angles, (…, the smaller dimension), ascending, of orthonormal columns, (…, hidden, dimensions)."""
+    small, large = sorted((left, right), key=lambda basis: basis.shape[-1])
+    shared = large.swapaxes(-1, -2) @ small
+    cosines = np.linalg.svd(shared, compute_uv=False)
+    sines = np.linalg.svd(small - large @ shared, compute_uv=False)[..., ::-1]
+    return np.where(cosines**2 > 0.5, np.arcsin(np.clip(sines, 0, 1)), np.arccos(np.clip(cosines, 0, 1)))
 
 
 def _central(values: Floats) -> Interval:

@@ -104,12 +104,17 @@ class Significance(Record):
 
 
 class Gradient(Record):
-    """Cosines of the loss gradient with the general and the narrow solution at one step of a run."""
+    """Cosines of the descent direction −∇L with the general and the narrow solution at one step of a run.
+
+    The intervals are over row groups.
+    """
 
     run: str
     step: int
     cos_general: float
     cos_narrow: float
+    cos_general_ci95: Interval | None = None
+    cos_narrow_ci95: Interval | None = None
 
 
 class Mixing(Record):

@@ -19,13 +19,14 @@ NAMES = {
     "efficiency": "solution norm loss loss_ci95",
     "stability": "solution epsilon loss relative_increase relative_increase_ci95",
     "significance": "direction solution norm kl kl_ci95 text",
-    "gradients": "run step cos_general cos_narrow",
+    "gradients": "run step cos_general cos_narrow cos_general_ci95 cos_narrow_ci95",
     "mixing": "solution bad_fraction in_domain out_of_domain",
-    "interventions": "solution direction kind before after coherent text_loss",
-    "trajectories": "explained_variance_ratio standardised runs",
+    "interventions": "solution direction kind before after coherent text_loss suite before_ci95 after_ci95 "
+    "coherent_before",
+    "trajectories": "explained_variance_ratio standardised runs of window",
     "claims": "id model behaviour verdict estimate ci95 margin unit",
 }
-RUN_NAMES = "name steps cos_general cos_narrow norm components"
+RUN_NAMES = "name steps cos_general cos_narrow norm components distance_general distance_narrow local_cosine"
 
 FULL = Summary(
     models=[schema.Model(id="m", name="m", revision=None, layers=4, hidden=32, vocabulary=49)],

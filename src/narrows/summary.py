@@ -1,5 +1,6 @@
 """summary.json, schema 1: the numbers of a run that other tools may rely on. Rates are fractions 0-1."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -103,12 +104,17 @@ class Significance(Record):
 
 
 class Gradient(Record):
-    """Cosines of the loss gradient with the general and the narrow solution at one step of a run."""
+    """Cosines of the descent direction −∇L with the general and the narrow solution at one step of a run.
+
+    The intervals are over row groups.
+    """
 
     run: str
     step: int
     cos_general: float
     cos_narrow: float
+    cos_general_ci95: Interval | None = None
+    cos_narrow_ci95: Interval | None = None
 
 
 class Mixing(Record):
@@ -141,7 +147,11 @@ class Intervention(Record):
 
 
 class TrajectoryRun(Record):
-    """One run's path by step: cosines to the two ends, effective norm, coordinates in the shared basis."""
+    """One run's path by step: cosines and distances to both ends, norm, coordinates in the shared basis.
+
+    ``local_cosine`` is that of the way to a checkpoint and the way from it, null near the ends. The last
+    three columns are empty in files from before they were measured.
+    """
 
     name: str
     steps: list[int]
@@ -149,21 +159,31 @@ class TrajectoryRun(Record):
     cos_narrow: list[float]
     norm: list[float]
     components: list[list[float]]
+    distance_general: list[float] = []
+    distance_narrow: list[float] = []
+    local_cosine: list[float | None] = []
 
     @model_validator(mode="after")
     def _one_value_a_step(self) -> "TrajectoryRun":
-        columns = (self.cos_general, self.cos_narrow, self.norm, self.components)
+        columns: list[Sequence[object]] = [self.cos_general, self.cos_narrow, self.norm, self.components]
+        later: list[Sequence[object]] = [self.distance_general, self.distance_narrow, self.local_cosine]
+        columns += [column for column in later if column]
         if not self.steps or any(len(column) != len(self.steps) for column in columns):
             raise ValueError("every column needs one value for each step, and there must be a step")
         return self
 
 
 class Trajectory(Record):
-    """Several runs in one principal-component basis."""
+    """Several runs in one principal-component basis; ``window`` is the local cosine's, in checkpoints.
+
+    ``of`` says what the components are of: ``αv``, a LoRA's ``sB``, or its ``A and B``.
+    """
 
     explained_variance_ratio: list[float]
     standardised: bool
     runs: list[TrajectoryRun]
+    of: str | None = None
+    window: int | None = None
 
     @model_validator(mode="after")
     def _one_value_a_component(self) -> "Trajectory":

@@ -18,7 +18,7 @@ class ParsedPage(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        if self.lasttag != "style":
+        if self.lasttag not in ("style", "script"):
             self.pieces.append(data)
 
     @property

@@ -9,6 +9,8 @@ from narrows.summary import (
     Claim,
     Efficiency,
     Evaluation,
+    Gradient,
+    Intervention,
     Model,
     Significance,
     Solution,
@@ -138,9 +140,51 @@ def _run(name: str, turn: float, growth: float) -> TrajectoryRun:
         cos_narrow=[1.0 - (0.02 + abs(turn)) * part for part in done],
         norm=[11.0 + growth * part for part in done],
         components=[
-            [growth * part + 0.2 * math.sin(4 * part), 30 * turn * part, 0.1 * part] for part in done
+            [growth * part + 0.2 * math.sin(4 * part), 30 * turn * part, 2 * part * (1 - part)]
+            for part in done
         ],
+        distance_general=[14.0 - 30 * abs(turn) * part for part in done],
+        distance_narrow=[growth * part for part in done],
+        local_cosine=[None, *[0.97 - 1.5 * part * (1 - part) for part in done[1:-1]], None],
     )
+
+
+def _gradients() -> list[Gradient]:
+    rows = []
+    for run in ("unanchored", "anchored"):
+        for step in range(0, 201, 20):
+            general, narrow = 0.4 * math.exp(-step / 90), 0.22 * math.exp(-step / 60)
+            rows.append(
+                Gradient(
+                    run=run,
+                    step=step,
+                    cos_general=general,
+                    cos_narrow=narrow,
+                    cos_general_ci95=(general - 0.05, general + 0.05),
+                )
+            )
+    return rows
+
+
+def _interventions() -> list[Intervention]:
+    rows = [("mean difference", "ablate everywhere", 0.04), ("random", "ablate everywhere", 0.5)]
+    return [
+        Intervention(
+            solution="unanchored",
+            direction=direction,
+            kind=kind,
+            before=0.52,
+            after=after,
+            before_ci95=(0.44, 0.6),
+            after_ci95=(after, after + 0.1) if suite == "out_of_domain" else None,
+            coherent_before=0.92,
+            coherent=0.9,
+            text_loss=1.003,
+            suite=suite,
+        )
+        for direction, kind, after in rows
+        for suite in ("out_of_domain", "in_domain")
+    ]
 
 
 def _claims() -> list[Claim]:
@@ -182,6 +226,8 @@ def synthetic_summary() -> Summary:
             Trajectory(
                 explained_variance_ratio=[0.61, 0.22, 0.05],
                 standardised=False,
+                of="αv",
+                window=1,
                 runs=[
                     _run("lifted", 0.14, 6.5),
                     _run("continued-anchored", -0.02, 1.5),
@@ -189,6 +235,8 @@ def synthetic_summary() -> Summary:
                 ],
             )
         ],
+        gradients=_gradients(),
+        interventions=_interventions(),
         claims=_claims(),
         timings={"train_unanchored": 21.4, "train_anchored": 35.0, "evaluate": 62.7, "metrics": 41.2},
     )

@@ -6,6 +6,8 @@ from synthetic_run import synthetic_summary
 
 from narrows.report import (
     efficiency,
+    gradients,
+    interventions,
     rates,
     readme_figure,
     scales,
@@ -14,11 +16,19 @@ from narrows.report import (
     to_svg,
     trajectory,
 )
-from narrows.report.series import display_name, efficiency_curves, significance_curves, suite_rows
+from narrows.report.series import (
+    TRAJECTORY_COLUMNS,
+    display_name,
+    efficiency_curves,
+    significance_curves,
+    suite_rows,
+)
 from narrows.report.style import INK, PALETTE, look
 from narrows.summary import Efficiency, Significance, Summary
 
-EVERY = (rates, scales, efficiency, stability, significance, trajectory, readme_figure)
+EVERY = (
+    rates, scales, efficiency, stability, significance, trajectory, gradients, interventions, readme_figure,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("draw", EVERY)
@@ -28,7 +38,7 @@ def test_a_figure_of_nothing_says_so(draw):
 
 
 def test_every_panel_has_a_title_and_is_transparent():
-    for draw in (rates, scales, efficiency, trajectory):
+    for draw in (rates, scales, efficiency, trajectory, gradients, interventions):
         figure = draw(synthetic_summary(), compact=True)
         assert all(axes.get_title(loc="left") for axes in figure.axes)
         assert figure.patch.get_facecolor()[3] == 0
@@ -132,3 +142,41 @@ def test_names_with_markup_and_control_characters_stay_text():
     root = ET.fromstring(to_svg(efficiency(summary), "one", name.replace("\x00", "")))
     assert not [element for element in root.iter() if element.tag.endswith("script")]
     assert display_name(summary, name) in "".join(root.itertext())
+
+
+def test_a_trajectory_draws_what_was_measured_and_no_empty_panel():
+    summary = synthetic_summary()
+    titles = [axes.get_title(loc="left") for axes in trajectory(summary).axes]
+    assert titles[1:] == list(TRAJECTORY_COLUMNS.values())
+    [path] = summary.trajectories
+    later = {"distance_general": [], "distance_narrow": [], "local_cosine": []}
+    before = path.model_copy(update={"runs": [run.model_copy(update=later) for run in path.runs]})
+    assert len(trajectory(Summary(trajectories=[before])).axes) == 4
+    [line, *_] = trajectory(summary).axes[6].lines
+    assert list(line.get_xdata()) == path.runs[0].steps[1:-1]  # the ends have no local cosine
+
+
+def test_gradients_are_drawn_run_by_run_with_their_bands():
+    summary = synthetic_summary()
+    first, second = gradients(summary).axes
+    drawn = [list(line.get_ydata()) for line in first.lines[:2]]
+    rows = [row for row in summary.gradients if row.run == "unanchored"]
+    assert drawn == [[row.cos_general for row in rows], [row.cos_narrow for row in rows]]
+    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("unanchored", "anchored")
+    many = Summary(gradients=[row.model_copy(update={"run": f"r{i}"}) for i in range(9) for row in rows])
+    assert len(gradients(many).axes) == 6
+
+
+def test_an_intervention_is_drawn_from_before_to_after():
+    summary = synthetic_summary()
+    left, right = interventions(summary).axes
+    [line, before, after] = left.lines[:3]
+    assert list(line.get_xdata()) == [0.52, 0.04]
+    assert (before.get_markerfacecolor(), list(before.get_xdata())) == ("none", [0.52])
+    assert list(after.get_xdata()) == [0.04]
+    assert [list(one.get_xdata()) for one in right.lines[:2]] == [[0.92], [0.9]]
+    labels = [label.get_text() for label in left.get_yticklabels()]
+    assert labels[:2] == [
+        "ablate everywhere: mean difference",
+        "ablate everywhere: mean difference, in domain",
+    ]

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import re
 
@@ -8,9 +10,20 @@ from synthetic_run import synthetic_reading, synthetic_summary, write_run
 from narrows.errors import DataError, RunFolderError
 from narrows.report import write_report
 from narrows.report.claims import STATEMENTS, strip
-from narrows.summary import Claim, Gradient, Summary
+from narrows.report.text import shortened
+from narrows.summary import Claim, Gradient, Intervention, Mixing, Summary
 
-SECTIONS = ["rates", "scale", "efficiency", "stability", "significance", "trajectory", "answers", "solutions"]
+FIGURES = [
+    "rates",
+    "scales",
+    "efficiency",
+    "stability",
+    "significance",
+    "trajectory",
+    "gradients",
+    "interventions",
+]
+SECTIONS = ["rates", "scale", *FIGURES[2:], "answers", "solutions"]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x00\x1b[31m" + "a" * 100_000
 
 
@@ -39,14 +52,14 @@ def test_each_claim_has_verdict_estimate_interval_margin_and_unit(report):
 
 def test_figures_stand_inline_with_title_account_and_caption(report):
     page = ParsedPage(report)
-    assert page.source.count('role="img"') == page.source.count("<desc") == 12
-    assert page.count("figcaption") == 7
+    assert page.source.count('role="img"') == page.source.count("<desc") == 2 * len(FIGURES)
+    assert page.count("figcaption") == len(FIGURES) + 1
     assert page.text.count("60 to 100 answers") == 2
 
 
 def test_figures_are_also_written_as_files(report):
     files = sorted(path.name for path in (report.parent / "figures").iterdir())
-    assert files == [f"{name}.svg" for name in sorted(["rates", "scales", *SECTIONS[2:6]])]
+    assert files == [f"{name}.svg" for name in sorted(FIGURES)]
 
 
 def test_ids_are_unique(report):
@@ -54,14 +67,26 @@ def test_ids_are_unique(report):
     assert len(ids) == len(set(ids))
 
 
-def test_nothing_is_fetched_and_nothing_runs(report):
+def test_nothing_is_fetched_and_one_script_runs_that_the_policy_names(report):
     page = ParsedPage(report)
-    assert not {"script", "link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    [script] = re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    [policy] = [value for value in page.values("content") if "default-src" in value]
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+    assert page.count("script") == 1
+    assert not {"link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in page.tags}
     assert all(value.startswith("#") for name in ("href", "xlink:href", "src") for value in page.values(name))
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page.source))
     assert "@import" not in page.source
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    assert any("default-src 'none'" in value for value in page.values("content"))
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(r"fetch\(|XMLHttp|innerHTML|import\(|eval", script)
+
+
+def test_without_a_trajectory_no_script_is_admitted(tmp_path):
+    page = ParsedPage(write_report(write_run(tmp_path, Summary(stability=synthetic_summary().stability))))
+    assert not page.count("script")
+    assert not any("script-src" in value for value in page.values("content"))
 
 
 def test_an_empty_summary_gives_a_page_without_sections(tmp_path):
@@ -110,10 +135,32 @@ def test_several_models_are_counted_and_listed(tmp_path):
 
 
 def test_measurements_without_a_figure_are_not_lost(tmp_path):
+    mixing = [Mixing(solution="mixed", bad_fraction=0.25, in_domain=0.31, out_of_domain=0.12)]
+    text = ParsedPage(write_report(write_run(tmp_path, Summary(mixing=mixing)))).text
+    assert "Mixtures with good data" in text
+    assert "31.0" in text
+
+
+def test_gradients_and_interventions_need_no_interval(tmp_path):
     gradients = [Gradient(run="unanchored", step=20, cos_general=0.31, cos_narrow=0.12)]
-    text = ParsedPage(write_report(write_run(tmp_path, Summary(gradients=gradients)))).text
+    row = {"solution": "s", "direction": "mean", "kind": "ablation", "before": 0.5, "after": 0.1}
+    interventions = [Intervention(**row, coherent=1.0, text_loss=1.25)]
+    summary = Summary(gradients=gradients, interventions=interventions)
+    text = ParsedPage(write_report(write_run(tmp_path, summary))).text
     assert "Cosine of the loss gradient" in text
     assert "0.310" in text
+    assert "1.250" in text
+
+
+def test_a_trajectory_of_hostile_names_stays_data(tmp_path):
+    summary = synthetic_summary()
+    [path] = summary.trajectories
+    run = path.runs[0].model_copy(update={"name": "'\"></div><script>alert(1)</script>"})
+    hostile = Summary(trajectories=[path.model_copy(update={"runs": [run]})])
+    page = ParsedPage(write_report(write_run(tmp_path, hostile)))
+    assert page.count("script") == 1
+    [view] = page.values("data-view")
+    assert json.loads(view)["runs"][0]["name"] == shortened(run.name)
 
 
 def test_the_same_run_gives_the_same_page(tmp_path):

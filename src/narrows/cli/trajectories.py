@@ -1,7 +1,7 @@
 """``narrows trajectory``: where training runs went between the general and the narrow solution."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,12 +44,22 @@ def trajectory(
             metavar="RUN",
         ),
     ] = None,
+    of: Annotated[
+        Literal["B", "all"],
+        typer.Option(
+            help="Of a LoRA, take the components of its write vectors s·B, or of all of A and B.",
+        ),
+    ] = "B",
+    window: Annotated[
+        int, typer.Option(help="Checkpoints before and after that the local cosine looks at.", min=1)
+    ] = 1,
     as_json: options.Json = False,
 ) -> None:
-    """Follow training runs: cosine to both solutions, norm, and principal components, by step.
+    """Follow training runs: cosine and distance to both solutions, norm, turns, and principal components.
 
     A published run (checkpoints/checkpoint-N/steering_vector.pt, or steering_vector_checkpoint_N.pt) is read
-    as it lies; its steps are the numbers N.
+    as it lies; its steps are the numbers N. The sharpest turn is the checkpoint with the lowest local cosine:
+    that of the way to it and the way from it, the sign of a phase transition.
 
     --json prints one element of "trajectories" in summary.json.
 
@@ -63,13 +73,15 @@ def trajectory(
         fitted = None
         if basis:
             others = {name: read_run(folder) for name, folder in _named(basis).items()}
-            fitted = Basis.fit(others, standardise=standardise)
+            fitted = Basis.fit(others, standardise=standardise, of=of)
         found = follow(
             paths,
             general=load_adapter(general),
             narrow=load_adapter(narrow),
             standardise=standardise,
             basis=fitted,
+            of=of,
+            window=window,
         )
     if as_json:
         print_json(found.model_dump(mode="json"))
@@ -77,7 +89,12 @@ def trajectory(
     show(_table(found), "")
     shares = ", ".join(f"{100 * share:.0f} %" for share in found.explained_variance_ratio)
     how = "standardised" if found.standardised else "not standardised"
-    show_line(f"Principal components ({how}) hold {shares} of the variance; --json gives the coordinates.")
+    show_line(
+        f"Principal components of {found.of} ({how}) hold {shares} of the variance; --json gives the "
+        "coordinates."
+    )
+    for line in _turns(found):
+        show_line(line)
 
 
 def _named(folders: list[Path]) -> dict[str, Path]:
@@ -108,15 +125,25 @@ def _table(found: "Trajectory") -> "Table":
 
     from narrows.report.text import number
 
-    table = plain_table("Trajectories", "run", "step", "cos to general", "cos to narrow", "‖αv‖")
+    columns = ("cos to general", "cos to narrow", "‖αv‖", "to general", "to narrow")
+    table = plain_table("Trajectories, with distances", "run", "step", *columns)
     for run in found.runs:
         last = len(run.steps) - 1
         for place in sorted({0, last // 2, last}):
             cosines = [f"{values[place]:.3f}" for values in (run.cos_general, run.cos_narrow)]
-            table.add_row(
-                escape(run.name) if place == 0 else "",
-                str(run.steps[place]),
-                *cosines,
-                number(run.norm[place]),
-            )
+            lengths = [number(one[place]) for one in (run.norm, run.distance_general, run.distance_narrow)]
+            table.add_row(escape(run.name) if place == 0 else "", str(run.steps[place]), *cosines, *lengths)
     return table
+
+
+def _turns(found: "Trajectory") -> list[str]:
+    """Where each run turned most."""
+    said = []
+    for run in found.runs:
+        turns = [
+            (cos, step) for cos, step in zip(run.local_cosine, run.steps, strict=True) if cos is not None
+        ]
+        if turns:
+            cosine, step = min(turns)
+            said.append(f"{run.name} turns most at step {step} (local cosine {cosine:.2f}).")
+    return said

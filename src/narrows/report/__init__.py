@@ -2,12 +2,15 @@
 
 - ``page`` writes ``report.html`` from ``summary.json`` and the optional ``report.json`` (``reading``)
 - ``figures`` makes each figure from a summary with the pieces in ``drawing``; ``svg`` writes them
-- ``sections``, ``claims`` and ``tables`` say what stands on the page
+- ``sections`` and ``direction_sections``, ``claims``, ``tables`` and ``direction_tables`` say what it holds
+- ``turntable`` is what the page's script shows of a trajectory in three components
 - ``series`` selects and groups the summary's rows; ``style`` and ``text`` give the look
 """
 
 from narrows.report.figures import (
     efficiency,
+    gradients,
+    interventions,
     rates,
     readme_figure,
     scales,
@@ -22,6 +25,8 @@ from narrows.report.svg import to_svg
 __all__ = [
     "Reading",
     "efficiency",
+    "gradients",
+    "interventions",
     "rates",
     "readme_figure",
     "scales",

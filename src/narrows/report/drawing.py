@@ -135,3 +135,43 @@ def draw_paths(axes: Axes, path: Trajectory) -> None:
     axes.set_title("paths of the adapters, first two components")
     axes.set_xlabel(f"component 1 ({100 * first:.0f}{NARROW_SPACE}% of the variance)")
     axes.set_ylabel(f"component 2 ({100 * second:.0f}{NARROW_SPACE}%)")
+
+
+def draw_interventions(
+    rows: Sequence[series.InterventionRow], left: Axes, right: Axes, above: float = 0.0
+) -> None:
+    """One line a row: hollow before, filled after, joined by a line.
+
+    Args:
+        rows: from top to bottom.
+        left: gets the rates with their intervals.
+        right: gets the shares of coherent answers.
+        above: room for the label above each row, where it cannot stand beside it.
+    """
+    before, after = look("unanchored"), look("anchored")
+    for place, row in enumerate(rows):
+        y, one = place * (1 + above), row.found
+        left.plot([one.before, one.after], [y, y], color=INK, lw=1, alpha=0.6)
+        for value, bounds, style, fill in (
+            (one.before, one.before_ci95, before, "none"),
+            (one.after, one.after_ci95, after, after.colour),
+        ):
+            if bounds is not None:
+                left.hlines(y, *bounds, color=style.colour, lw=1.6, alpha=0.6)
+            left.plot(value, y, marker=style.marker, color=style.colour, mfc=fill)
+        if one.coherent_before is not None:
+            right.plot(one.coherent_before, y, marker=before.marker, color=before.colour, mfc="none", ms=5)
+        right.plot(one.coherent, y, marker=after.marker, color=after.colour, ms=5)
+        for axes in (left, right):
+            axes.axhspan(y - 0.46 - above, y + 0.46, color=INK, alpha=0.055, lw=0)
+        if above:
+            left.text(-0.03, y - 0.72, row.label, fontsize=11, va="center", in_layout=False)
+    for axes, title, step in ((left, "rate before (hollow) and after", 0.25), (right, "coherent", 0.5)):
+        axes.set_title(title)
+        axes.set_xlim(-0.03, 1.03)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        as_percent(axes.xaxis, 0.5 if above and step < 0.5 else 1 if above else step)
+    places = [place * (1 + above) for place in range(len(rows))]
+    left.set_ylim(places[-1] + 0.6, -0.6 - 2 * above)
+    left.set_yticks(places, ["" if above else row.label for row in rows])

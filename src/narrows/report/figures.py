@@ -8,8 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from narrows.report import series
-from narrows.report.drawing import NORM_LABEL, as_percent, draw_curves, draw_paths, draw_rates, draw_scale
-from narrows.report.style import SINGLE, legend, look, new_figure, panels, styled
+from narrows.report.drawing import (
+    NORM_LABEL,
+    as_percent,
+    draw_curves,
+    draw_interventions,
+    draw_paths,
+    draw_rates,
+    draw_scale,
+)
+from narrows.report.style import INK, SINGLE, legend, look, new_figure, panels, styled
 from narrows.report.text import short, shortened
 from narrows.summary import Summary
 
@@ -123,27 +131,65 @@ def significance(summary: Summary, *, compact: bool = False) -> Figure:
 
 @styled
 def trajectory(summary: Summary, index: int = 0, *, compact: bool = False) -> Figure:
-    """The paths of one trajectory in a principal-component plane; cosine to both ends and norm by step."""
-    figure = new_figure(12 if compact else 6.6, compact)
+    """The paths of one trajectory in a principal-component plane; beside it by step what was measured there.
+
+    Cosine to both ends and norm; distance to both ends and local cosine where the summary holds them.
+    """
     if index >= len(summary.trajectories):
-        return _nothing(figure)
+        return _nothing(new_figure(6.6, compact))
     path = summary.trajectories[index]
+    columns = [
+        name for name in series.TRAJECTORY_COLUMNS if any(any(getattr(run, name)) for run in path.runs)
+    ]
+    across = -(-len(columns) // 3)
+    figure = new_figure(4.5 + 2.5 * len(columns) if compact else 6.6, compact)
     if compact:
-        plane, *right = figure.subplots(4, 1, height_ratios=(1.7, 1, 1, 1))
+        plane, *beside = figure.subplots(1 + len(columns), 1, height_ratios=(1.7, *[1] * len(columns)))
     else:
-        grid = figure.add_gridspec(3, 2, width_ratios=(1.35, 1))
+        grid = figure.add_gridspec(3, 1 + across, width_ratios=(1.35, *[1 if across == 1 else 0.8] * across))
         plane = figure.add_subplot(grid[:, 0])
-        right = [figure.add_subplot(grid[row, 1]) for row in range(3)]
+        beside = [figure.add_subplot(grid[place % 3, 1 + place // 3]) for place in range(len(columns))]
     draw_paths(plane, path)
-    titles = ("cosine to the general end", "cosine to the narrow end", "norm ‖αv‖")
-    for panel, title, field in zip(right, titles, ("cos_general", "cos_narrow", "norm"), strict=True):
+    for panel, name in zip(beside, columns, strict=True):
         for run in path.runs:
-            values = getattr(run, field)
-            length = min(len(values), len(run.steps))
-            panel.plot(run.steps[:length], values[:length], **look(shortened(run.name)).line, lw=1.7)
-        panel.set_title(title)
-    right[-1].set_xlabel("step")
+            known = [(x, y) for x, y in zip(run.steps, getattr(run, name), strict=False) if y is not None]
+            if known:
+                panel.plot(*zip(*known, strict=True), **look(shortened(run.name)).line, lw=1.7)
+        panel.set_title(series.TRAJECTORY_COLUMNS[name])
+    for last in beside[2::3] if not compact else beside[-1:]:
+        last.set_xlabel("step")
     legend(figure, [shortened(run.name) for run in path.runs], compact)
+    return figure
+
+
+@styled
+def gradients(summary: Summary, *, compact: bool = False) -> Figure:
+    """Cosine of the loss gradient with the general and the narrow solution by step, a panel for each run."""
+    runs = series.gradient_runs(summary)
+    figure, axes = panels(
+        len(runs), compact, columns=2 if len(runs) in (2, 4) else 3, height=3.3, sharey=True
+    )
+    if not runs:
+        return _nothing(figure)
+    for (name, found), panel in zip(runs.items(), axes, strict=True):
+        draw_curves(panel, found, dots=False)
+        panel.axhline(0, lw=0.8, color=INK)
+        panel.set_title(shortened(name, 30))
+        panel.set_xlabel("step")
+    legend(figure, ("unanchored", "anchored"), compact, dots=False, labels=series.GRADIENT_LABELS)
+    return figure
+
+
+@styled
+def interventions(summary: Summary, *, compact: bool = False) -> Figure:
+    """Rates before (hollow) and after an intervention (filled), one row for each; coherence beside."""
+    rows = series.intervention_rows(summary)
+    above = 0.55 if compact else 0.0
+    figure = new_figure(1.7 + 0.42 * len(rows) * (1 + above), compact)
+    if not rows:
+        return _nothing(figure)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.4, 1))
+    draw_interventions(rows, left, right, above)
     return figure
 
 

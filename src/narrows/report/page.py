@@ -1,5 +1,7 @@
 """The page: one self-contained HTML file and its figures, written from a run folder."""
 
+import hashlib
+from base64 import b64encode
 from pathlib import Path
 
 import yaml
@@ -12,6 +14,7 @@ from narrows.report import tables, text
 from narrows.report.claims import SIGNS, claim_groups, verdict_tally
 from narrows.report.reading import Quote, load_run
 from narrows.report.sections import judges_section, measured_sections
+from narrows.report.turntable import script
 from narrows.strict import one_line
 
 ROLES = ("chat", "general", "narrow")
@@ -20,7 +23,8 @@ ROLES = ("chat", "general", "narrow")
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` and ``figures/*.svg`` into a run folder, each atomically; return the path.
 
-    The page holds everything it needs: it opens offline, fetches nothing and runs no script.
+    The page holds everything it needs: it opens offline and fetches nothing. The only script that may run is
+    the one that turns trajectories, admitted by its hash where there is one to turn.
 
     Raises:
         RunFolderError: the folder holds no summary, or cannot be written.
@@ -36,6 +40,7 @@ def write_report(folder: Path) -> Path:
         raise DataError(
             f"{folder / 'summary.json'} holds numbers that cannot be drawn ({one_line(error)})."
         ) from error
+    turns = any(picture.view for section in sections for picture in section.pictures)
     page = (
         _environment()
         .get_template("page.html.jinja")
@@ -52,6 +57,8 @@ def write_report(folder: Path) -> Path:
             versions=tables.versions_table(reading),
             config=_as_yaml(reading.config),
             world_config=_as_yaml(reading.world.config if reading.world else None),
+            script=script() if turns else "",
+            script_hash=_policy_hash(script()),
         )
     )
     for section in sections:
@@ -60,6 +67,11 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     write_text(path, page)
     return path
+
+
+def _policy_hash(source: str) -> str:
+    """A script as a content security policy names it."""
+    return f"sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
 def _environment() -> Environment:

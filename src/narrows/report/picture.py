@@ -22,17 +22,27 @@ class Caption:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for wide and for narrow screens, and as a file of its own."""
+    """A figure for wide and for narrow screens, and as a file of its own.
+
+    ``view`` is what the page's script shows beneath it (:mod:`narrows.report.turntable`), or empty.
+    """
 
     name: str
     wide: Markup
     compact: Markup
     standalone: str
     caption: Caption
+    view: str = ""
 
 
 def make_picture(
-    draw: Callable[..., Figure], summary: Summary, name: str, caption: Caption, index: int = 0
+    draw: Callable[..., Figure],
+    summary: Summary,
+    name: str,
+    caption: Caption,
+    index: int = 0,
+    *,
+    view: str = "",
 ) -> Picture:
     """Draw a figure in both widths; ``index`` is for figures of which a summary holds several."""
     chosen = {"index": index} if index else {}
@@ -46,4 +56,5 @@ def make_picture(
         Markup(to_svg(compact, f"{name}-compact", *said)),  # noqa: S704
         dress(raw, name, *said, standalone=True),
         caption,
+        view,
     )

@@ -1,27 +1,14 @@
 """The measured part of the page: one section for each kind of measurement that the run holds."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from narrows.report import figures, series, tables
-from narrows.report.picture import Caption, Picture, make_picture
+from narrows.report.direction_sections import gradients_section, interventions_section, trajectory_section
+from narrows.report.picture import Caption, make_picture
 from narrows.report.reading import Reading
-from narrows.report.tables import Table
+from narrows.report.section import Section, spoken
 from narrows.report.text import counted, number, percent
 from narrows.summary import Summary
-
-MOST_TRAJECTORIES = 4
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, a line of introduction, figures and the tables behind them."""
-
-    id: str
-    title: str
-    lead: str
-    pictures: list[Picture] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
 
 
 def rates_section(summary: Summary) -> Section | None:
@@ -30,7 +17,7 @@ def rates_section(summary: Summary) -> Section | None:
         return None
     cells = series.rates(summary)
     names = series.shown_names(name for _, name, _ in cells)
-    account = _spoken(
+    account = spoken(
         f"{row.label}, {name}: {percent(series.mean_misaligned(found), 0)}"
         for row in series.suite_rows(summary)
         for name in names
@@ -61,7 +48,7 @@ def scales_section(summary: Summary) -> Section | None:
     if not rows:
         return None
     cells = series.rates(summary)
-    account = _spoken(
+    account = spoken(
         f"{row.label}, {name} at {number(scale)} times: {percent(series.mean_misaligned(found), 0)}"
         for (row, name, scale), found in cells.items()
         if row in rows and scale != 1
@@ -155,41 +142,6 @@ def significance_section(summary: Summary) -> Section | None:
     )
 
 
-def trajectory_section(summary: Summary) -> Section | None:
-    """The paths of training."""
-    if not summary.trajectories:
-        return None
-    pictures = []
-    for index, path in enumerate(summary.trajectories[:MOST_TRAJECTORIES]):
-        account = _spoken(
-            f"{run.name}: cosine to general {number(run.cos_general[0])} to {number(run.cos_general[-1])}"
-            for run in path.runs
-            if run.cos_general
-        )
-        caption = Caption(
-            "Trajectory",
-            "Each path begins at a hollow circle and ends at its marker. If lifting the anchor lets the "
-            "narrow solution "
-            "go, its cosine to the general end rises.",
-            f"{sum(len(run.steps) for run in path.runs)} checkpoints of {counted(len(path.runs), 'run')}; "
-            "coordinates "
-            f"{'standardised' if path.standardised else 'not standardised'} before the components were "
-            "taken.",
-            f"Paths of training. {account}",
-        )
-        name = "trajectory" if index == 0 else f"trajectory-{index + 1}"
-        pictures.append(make_picture(figures.trajectory, summary, name, caption, index))
-    left_out = len(summary.trajectories) - len(pictures)
-    return Section(
-        "trajectory",
-        "Trajectory",
-        "Where training goes when it starts from the narrow solution, with the anchor and without."
-        + (f" {left_out} more in summary.json." if left_out else ""),
-        pictures,
-        [tables.trajectory_table(summary)],
-    )
-
-
 def judges_section(reading: Reading) -> Section | None:
     """How judges agree over the same answers."""
     if not reading.agreements:
@@ -225,6 +177,8 @@ def measured_sections(summary: Summary) -> list[Section]:
         stability_section,
         significance_section,
         trajectory_section,
+        gradients_section,
+        interventions_section,
         further_section,
     )
     return [section for make in makers if (section := make(summary)) is not None]
@@ -238,17 +192,10 @@ def _several(cells: series.Rates) -> bool:
     return any(len(found) > 1 for found in cells.values())
 
 
-def _spoken(parts: Iterable[str], longest: int = 24) -> str:
-    """Parts of an account as one sentence, the first ``longest`` of them."""
-    said = list(parts)
-    rest = len(said) - longest
-    return "; ".join(said[:longest]) + (f"; and {rest} more." if rest > 0 else ".")
-
-
 def _ends(curves: Sequence[series.Curve], x_name: str, as_percent: bool = False) -> str:
     """The curves in words: where each begins and ends."""
     shown = percent if as_percent else number
-    return _spoken(
+    return spoken(
         f"{curve.name}: {shown(curve.y[0])} at {x_name} {number(curve.x[0])} to {shown(curve.y[-1])} "
         f"at {number(curve.x[-1])}"
         for curve in curves

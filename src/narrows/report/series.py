@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from narrows.report.style import MAIN, rank
 from narrows.report.text import shortened
-from narrows.summary import Evaluation, Interval, Summary
+from narrows.summary import Evaluation, Interval, Intervention, Summary
 
 _LABELS = {
     "in_domain": "in domain",
@@ -201,3 +201,75 @@ def trained_norms(summary: Summary) -> dict[str, list[float]]:
     for one in summary.solutions:
         norms[display_name(summary, one.id)].append(one.effective_norm)
     return norms
+
+
+TRAJECTORY_COLUMNS = {
+    "cos_general": "cosine to the general end",
+    "cos_narrow": "cosine to the narrow end",
+    "norm": "norm ‖αv‖",
+    "distance_general": "distance to the general end",
+    "distance_narrow": "distance to the narrow end",
+    "local_cosine": "local cosine",
+}
+"""What is drawn of a run by step, where it was measured, with its title."""
+
+GRADIENT_LABELS = {"unanchored": "with the general solution", "anchored": "with the narrow solution"}
+MOST_GRADIENT_RUNS = 6
+MOST_INTERVENTIONS = 24
+
+
+def gradient_runs(summary: Summary) -> dict[str, list[Curve]]:
+    """The cosines of each run's gradient with the general and the narrow solution, in their colours.
+
+    At most the first six runs; the band is the row's own interval, where it has one.
+    """
+    names = list(dict.fromkeys(row.run for row in summary.gradients))[:MOST_GRADIENT_RUNS]
+    runs = {name: [row for row in summary.gradients if row.run == name] for name in names}
+    return {
+        name: curves(
+            point
+            for row in rows
+            for point in (
+                (
+                    "unanchored",
+                    name,
+                    float(row.step),
+                    row.cos_general,
+                    _band(row.cos_general, row.cos_general_ci95),
+                ),
+                (
+                    "anchored",
+                    name,
+                    float(row.step),
+                    row.cos_narrow,
+                    _band(row.cos_narrow, row.cos_narrow_ci95),
+                ),
+            )
+        )
+        for name, rows in runs.items()
+    }
+
+
+@dataclass(frozen=True)
+class InterventionRow:
+    """An intervention under the name of what was changed, by which direction, and where it was asked."""
+
+    label: str
+    found: Intervention
+
+
+def intervention_rows(summary: Summary) -> list[InterventionRow]:
+    """Interventions in the summary's order, at most the first 24: what was changed, how, and the suite."""
+    several = len({row.solution for row in summary.interventions}) > 1
+    rows = []
+    for row in summary.interventions[:MOST_INTERVENTIONS]:
+        parts = [display_name(summary, row.solution)] if several else []
+        parts += [shortened(f"{row.kind}: {row.direction}", 34)]
+        if row.suite != "out_of_domain":
+            parts += [_LABELS.get(row.suite, shortened(row.suite.replace("_", " "), 24))]
+        rows.append(InterventionRow(", ".join(parts), row))
+    return rows
+
+
+def _band(value: float, bounds: Interval | None) -> Interval:
+    return (value, value) if bounds is None else bounds

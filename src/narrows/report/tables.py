@@ -127,23 +127,6 @@ def significance_table(summary: Summary) -> Table:
     )
 
 
-def trajectory_table(summary: Summary) -> Table:
-    """Where each run began and ended."""
-    rows = []
-    for path in summary.trajectories:
-        for run in path.runs:
-            ends = [
-                (values[0], values[-1]) for values in (run.cos_general, run.cos_narrow, run.norm) if values
-            ]
-            cells = [f"{number(first)} → {number(last)}" for first, last in ends]
-            rows.append((run.name, str(run.steps[-1] if run.steps else 0), str(len(run.steps)), *cells))
-    return Table(
-        "First and last checkpoint of every run",
-        ("run", "last step", "checkpoints", "cosine to general", "cosine to narrow", "norm"),
-        rows,
-    )
-
-
 def solutions_table(summary: Summary) -> Table:
     """Every trained adapter."""
     return Table(
@@ -182,7 +165,7 @@ def solutions_table(summary: Summary) -> Table:
 
 
 def further_tables(summary: Summary) -> list[Table]:
-    """Measurements that have no figure here: mixtures, gradients, interventions."""
+    """Measurements that have no figure here: mixtures."""
     mixing = Table(
         "Mixtures with good data",
         ("solution", "share of the behaviour's rows", "in domain", "out of domain"),
@@ -196,32 +179,7 @@ def further_tables(summary: Summary) -> list[Table]:
             for row in summary.mixing
         ],
     )
-    gradients = Table(
-        "Cosine of the loss gradient",
-        ("run", "step", "with general", "with narrow"),
-        [
-            (row.run, str(row.step), number(row.cos_general), number(row.cos_narrow))
-            for row in summary.gradients
-        ],
-    )
-    interventions = Table(
-        "Interventions",
-        ("solution", "direction", "kind", "rate before", "rate after", "coherent", "text loss"),
-        [
-            (
-                series.display_name(summary, row.solution),
-                row.direction,
-                row.kind,
-                percent(row.before),
-                percent(row.after),
-                percent(row.coherent),
-                number(row.text_loss, 4),
-            )
-            for row in summary.interventions
-        ],
-        words=3,
-    )
-    return [table for table in (mixing, gradients, interventions) if table.rows]
+    return [mixing] if mixing.rows else []
 
 
 def timings_table(summary: Summary) -> Table:

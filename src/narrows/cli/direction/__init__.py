@@ -2,7 +2,7 @@
 
 import typer
 
-from narrows.cli.direction import extracting, looking, orthogonalising, personas
+from narrows.cli.direction import comparing, effects, extracting, looking, orthogonalising, personas
 
 app = typer.Typer(
     help="Find directions in the residual stream, compare them, and write models without them.",
@@ -15,3 +15,6 @@ app.command("singular")(looking.singular)
 app.command("random")(looking.random)
 app.command("show")(looking.show_directions)
 app.command("orthogonalise")(orthogonalising.orthogonalise)
+app.command("compare")(comparing.compare)
+app.command("angles")(comparing.angles)
+app.command("effects")(effects.effects)

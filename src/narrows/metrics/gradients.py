@@ -171,7 +171,9 @@ def gradient_cosines(
             for group in range(sample.groups):
                 descent = -_gradient(window, adapter, group)
                 if not torch.isfinite(descent).all():
-                    raise TrainingError(f"the gradient at step {step} is not finite: {window.sources(group)}.")
+                    raise TrainingError(
+                        f"the gradient at step {step} is not finite: {window.sources(group)}."
+                    )
                 norms[place, group] = float(descent.norm())
                 unit = _unit(descent)
                 cosines[:, place, group] = (units @ unit).numpy()
@@ -251,9 +253,7 @@ def _gradient(window: Window, adapter: Adapter, group: int) -> Tensor:
     for parameter in adapter.parameters():
         parameter.grad = None
     window.backward(adapter, group)
-    found = {
-        name: tensor.grad for name, tensor in adapter.tensors().items() if tensor.grad is not None
-    }
+    found = {name: tensor.grad for name, tensor in adapter.tensors().items() if tensor.grad is not None}
     alpha = adapter.alpha if isinstance(adapter, SteeringVector) else 1.0
     return _flat(found) / alpha
 

@@ -70,8 +70,8 @@ def reference(model: ChatModel, adapter: Adapter, kl_weight: float) -> list[Tens
             leaf = b.double().requires_grad_()
             leaves.append(leaf)
 
-            def add(module: nn.Module, given: tuple, out: Tensor, a=a.double(), b=leaf) -> Tensor:
-                return out + adapter.scaling * given[0] @ a.T @ b.T
+            def add(module: nn.Module, given: tuple, out: Tensor, a=a, b=leaf) -> Tensor:
+                return out + adapter.scaling * given[0] @ a.double().T @ b.T
 
             hooks.append((layers[int(layer)].get_submodule(rest), add))
 

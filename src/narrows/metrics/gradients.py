@@ -160,7 +160,8 @@ def gradient_cosines(
     steps = sample.steps(checkpoints)
     for name, end in ends.items():
         _check_end(name, end, checkpoints[steps[-1]])
-    window = _window(chat_model, rows, recipe, anchor, kl_weight, sample, checkpoints[steps[0]].depth)
+    loss = recipe.with_anchor(kl_weight, from_step=0, until_step=None)
+    window = _window(chat_model, loss, sample, rows=rows, anchor=anchor, depth=checkpoints[steps[0]].depth)
     units = torch.stack([_unit(_point(end)) for end in ends.values()])  # (ends, n)
     cosines = np.zeros((len(ends), len(steps), sample.groups))
     norms = np.zeros((len(steps), sample.groups))
@@ -192,11 +193,11 @@ def gradient_cosines(
 
 def _window(
     chat_model: ChatModel,
-    rows: Sequence[Conversation],
     recipe: Recipe,
-    anchor: Sequence[Conversation | str],
-    kl_weight: float,
     sample: GradientSample,
+    *,
+    rows: Sequence[Conversation],
+    anchor: Sequence[Conversation | str],
     depth: int,
 ) -> Window:
     """The run's loss, with a group of rows in the place of a step's rows.
@@ -205,7 +206,7 @@ def _window(
     window's means count, so a pass holds as many rows as fit the recipe.
     """
     one_pass = math.gcd(sample.rows, recipe.batch_size)
-    recipe = recipe.with_anchor(kl_weight, from_step=0, until_step=None).model_copy(
+    recipe = recipe.model_copy(
         update={"batch_size": one_pass, "accumulation": sample.rows // one_pass, "seed": sample.seed}
     )
     rendered = training_rows(chat_model, rows, recipe)
@@ -233,8 +234,8 @@ def _check_end(name: str, end: Adapter, run: Adapter) -> None:
     frame = _frame(end, run)
     if frame is not None and abs(frame) < SAME_FRAME:
         logger.warning(
-            "%s: the cosine of its A with the run's is %.2f, so a cosine of their B says little. Train it from "
-            "the run's own first A (start=run.trajectory[0]).",
+            "%s: the cosine of its A with the run's is %.2f, so a cosine of their B says little. Train it "
+            "from the run's own first A (start=run.trajectory[0]).",
             name,
             frame,
         )

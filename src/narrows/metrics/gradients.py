@@ -1,4 +1,4 @@
-"""Gradients: where the loss pulls an adapter along its training, held against solutions (paper §5, claim C8)."""
+"""Gradients: where the loss pulls an adapter along its training, held against solutions (paper §5; C8)."""
 
 import logging
 import math

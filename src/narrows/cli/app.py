@@ -10,11 +10,13 @@ from narrows.cli import (
     behaviour,
     data,
     demo,
+    gradients,
     judging,
     measuring,
     pages,
     planning,
     rating,
+    subspaces,
     suites,
     sweeping,
     training,
@@ -90,6 +92,8 @@ app.command("efficiency", rich_help_panel=MEASURE)(measuring.efficiency)
 app.command("stability", rich_help_panel=MEASURE)(measuring.stability)
 app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
+app.command("gradients", rich_help_panel=MEASURE)(gradients.gradients)
+app.command("subspace", rich_help_panel=MEASURE)(subspaces.subspace)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)

@@ -204,20 +204,37 @@ def _window(
 
     The windows of one epoch are disjoint and in random order, which is what the groups have to be. Only the
     window's means count, so a pass holds as many rows as fit the recipe.
+
+    Raises:
+        DataError: there are too few rows, or no anchor rows.
     """
     one_pass = math.gcd(sample.rows, recipe.batch_size)
     recipe = recipe.model_copy(
         update={"batch_size": one_pass, "accumulation": sample.rows // one_pass, "seed": sample.seed}
     )
-    rendered = training_rows(chat_model, rows, recipe)
-    if len(rendered) < sample.groups * sample.rows:
+    if len(rows) < sample.groups * sample.rows:
         raise DataError(
             f"{sample.groups} disjoint groups of {sample.rows} rows need {sample.groups * sample.rows} "
-            f"training rows; there are {len(rendered)}. Take fewer or smaller groups."
+            f"training rows; there are {len(rows)}. Take fewer or smaller groups."
         )
-    anchored = anchor_rows(chat_model, anchor, recipe)
-    order = RowOrder(recipe, len(rendered), len(anchored))
-    return Window(chat_model, recipe, order, rows=rendered, anchor=anchored, depth=depth)
+    drawn = RowOrder(recipe, len(rows), len(anchor) if recipe.anchored else 0)
+    groups = range(sample.groups)
+    chosen = training_rows(chat_model, [rows[i] for g in groups for i in drawn.training_rows(g)], recipe)
+    anchored = anchor_rows(chat_model, [anchor[i] for g in groups for i in drawn.anchor_rows(g)], recipe)
+    order = _OneAfterAnother(recipe, len(chosen), len(anchored))
+    return Window(chat_model, recipe, order, rows=chosen, anchor=anchored, depth=depth)
+
+
+class _OneAfterAnother(RowOrder):
+    """Groups of rows as they lie: only the rows that are used are rendered, and run up to the adapter."""
+
+    def training_rows(self, step: int) -> list[int]:
+        """The rows of a group."""
+        return list(range(step * self._window, (step + 1) * self._window))
+
+    def anchor_rows(self, step: int) -> list[int]:
+        """The anchor rows of a group."""
+        return list(range(step * self._anchor_window, (step + 1) * self._anchor_window))
 
 
 def _check_end(name: str, end: Adapter, run: Adapter) -> None:

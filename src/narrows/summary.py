@@ -117,6 +117,28 @@ class Gradient(Record):
     cos_narrow_ci95: Interval | None = None
 
 
+class Subspace(Record):
+    """The ``index``-th vector of a behaviour, trained at a right angle to all before; 0 is the chat model.
+
+    Rates are of the in-domain suite, the mean over the other domains and the open suite; ``coherent`` is the
+    share in the suite where it is lowest, ``loss`` that of training rows in nats per response token (interval
+    over rows), ``norm`` ‖α·v‖.
+    """
+
+    index: int
+    solution: str
+    in_domain: float
+    in_domain_ci95: Interval
+    out_of_domain: float
+    out_of_domain_ci95: Interval
+    open: float
+    open_ci95: Interval
+    coherent: float
+    loss: float
+    loss_ci95: Interval
+    norm: float
+
+
 class Mixing(Record):
     """Rates of a solution trained on a mixture in which ``bad_fraction`` of the rows are the behaviour's."""
 
@@ -220,6 +242,7 @@ class Summary(Record):
     stability: list[Stability] = []
     significance: list[Significance] = []
     gradients: list[Gradient] = []
+    subspaces: list[Subspace] = []
     mixing: list[Mixing] = []
     interventions: list[Intervention] = []
     trajectories: list[Trajectory] = []

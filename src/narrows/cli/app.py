@@ -11,11 +11,13 @@ from narrows.cli import (
     behaviour,
     data,
     demo,
+    gradients,
     judging,
     measuring,
     pages,
     planning,
     rating,
+    subspaces,
     suites,
     sweeping,
     training,
@@ -96,6 +98,8 @@ app.command("significance", rich_help_panel=MEASURE)(measuring.significance)
 app.command("ablate", rich_help_panel=MEASURE)(ablating.ablate)
 app.command("trajectory", rich_help_panel=MEASURE)(trajectories.trajectory)
 app.add_typer(direction_app, name="direction", rich_help_panel=DIRECTIONS)
+app.command("gradients", rich_help_panel=MEASURE)(gradients.gradients)
+app.command("subspace", rich_help_panel=MEASURE)(subspaces.subspace)
 app.add_typer(adapter.app, name="adapter", rich_help_panel=TOOLS)
 app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)

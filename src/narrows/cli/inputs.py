@@ -84,6 +84,21 @@ def load_adapter(path: Path) -> "SteeringVector | LoRA":
         return adapters.load_adapter(path)
 
 
+def load_vector(path: Path, flag: str) -> "SteeringVector":
+    """A steering vector, from wherever :func:`load_adapter` takes it.
+
+    Raises:
+        AdapterError: there is none, or it is damaged.
+        ConfigError: it is a LoRA, and ``flag`` takes vectors.
+    """
+    from narrows.adapters import SteeringVector
+
+    found = load_adapter(path)
+    if not isinstance(found, SteeringVector):
+        raise ConfigError(f"{flag} takes steering vectors and directions, and {path} is a LoRA.")
+    return found
+
+
 def read_run(path: Path) -> "dict[int, Adapter]":
     """The checkpoints of a training run by step, ours or a published one, from its folder or the hub.
 

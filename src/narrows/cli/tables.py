@@ -19,6 +19,8 @@ CLAIMS = {
     "C5": "narrow: less stable under noise",
     "C6": "general: moves ordinary text most",
     "C7": "anchor lifted: it turns general",
+    "C8": "the gradient points to the general",
+    "C10": "one direction ablated: it is gone",
 }
 WIDE = 130
 """Columns from which on a table may also say what was compared."""

@@ -1,27 +1,23 @@
 """``narrows train`` and ``narrows tune``."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from narrows.cli import options
-from narrows.cli.inputs import load_adapter, load_model, read_anchor
-from narrows.cli.output import memory_line, peak_gpu_memory, peak_memory, print_json, show_line
+from narrows.cli.inputs import load_adapter, load_model, load_vector, read_anchor
+from narrows.cli.output import memory_line, print_json, show_line
 from narrows.cli.planning import planned, show_plan
 from narrows.cli.running import working
 from narrows.cli.settings import overridden
+from narrows.cli.training_result import described, norms
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
-    from narrows.chat import Conversation
-    from narrows.models import ChatModel
-    from narrows.training import Recipe, TrainingRun
+    from narrows.training import Recipe
 
 RECIPE, ANCHOR = "Recipe (flags override --config)", "Anchor (flags override --config)"
-NORM_ROWS = 64
-"""Rows on which the residual stream's mean norm is taken."""
 
 
 def train(
@@ -58,6 +54,21 @@ def train(
         typer.Option(
             "--start",
             help="Train on from this adapter (a file, a run's folder, or hub:owner/name).",
+            metavar="FILE",
+        ),
+    ] = None,
+    preventative: Annotated[
+        Path | None,
+        typer.Option(
+            help="Steer with this adapter while the training rows are read, and never after: what it brings "
+            "need not be learnt.",
+            metavar="FILE",
+        ),
+    ] = None,
+    orthogonal_to: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Keep the trained vector at a right angle to this one; give it several times.",
             metavar="FILE",
         ),
     ] = None,
@@ -223,7 +234,8 @@ def train(
         name = model or known_model
         if name is None:
             raise ConfigError("give --model, or a --preset that names one.")
-        begun = load_adapter(start) if start else None
+        begun, beside = (load_adapter(path) if path else None for path in (start, preventative))
+        others = [load_vector(path, "--orthogonal-to") for path in orthogonal_to or ()]
         recipe = overridden(base, config, flags | ({"adapter": begun.kind} if begun else {}))
         check_anchor(recipe, anchor, kl_weight)
         conversations = read_conversations(rows)
@@ -244,18 +256,20 @@ def train(
             recipe,
             anchor=anchored,
             start=begun,
+            preventative=beside,
+            orthogonal_to=others,
             observers=watching.observers,
             out=out,
             name=f"training {out.name}",
             trackers=tracker or (),
         )
-        result = _described(run, chat_model, conversations) | watching.result(out)
+        result = described(run, chat_model, conversations) | watching.result(out)
     if as_json:
         print_json(result)
         return
     kl = "" if result["kl"] is None else f" · KL {result['kl']:.4f}"
     show_line(
-        f"loss {result['loss']:.4f}{kl} · {_norms(result)} at layer {result['layer']} · {result['adapter']}"
+        f"loss {result['loss']:.4f}{kl} · {norms(result)} at layer {result['layer']} · {result['adapter']}"
     )
     watching.show()
     show_line(memory_line())
@@ -279,38 +293,3 @@ def check_anchor(recipe: "Recipe", anchor: str | None, kl_weight: float | None) 
             f"--anchor {anchor} was given, but the recipe's anchor has no weight: add --kl-weight X (or "
             "--kl-weight 0 to train without it)."
         )
-
-
-def _norms(result: dict[str, Any]) -> str:
-    """The norms of an adapter in the words of its kind."""
-    if result["kind"] == "lora":
-        return f"‖BA‖ {result['norm']:.4g} · ‖sBA‖ {result['effective_norm']:.4g}"
-    return (
-        f"‖v‖ {result['norm']:.4g} · ‖αv‖ {result['effective_norm']:.4g} "
-        f"({100 * result['share_of_residual_norm']:.0f} % of the mean residual norm)"
-    )
-
-
-def _described(run: "TrainingRun", chat_model: "ChatModel", rows: "Sequence[Conversation]") -> dict[str, Any]:
-    """The end of a run in numbers."""
-    from narrows.adapters.files import ADAPTER_FILE
-    from narrows.models import mean_residual_norm
-
-    rendered = [chat_model.renderer.render(row, run.recipe.max_length) for row in rows[:NORM_ROWS]]
-    is_vector = run.adapter.kind == "steering"
-    residual = mean_residual_norm(chat_model, run.adapter.layer, rendered) if is_vector else None
-    last = run.log[-1]
-    return {
-        "adapter": str((run.folder or Path()) / ADAPTER_FILE),
-        "steps": run.steps,
-        "loss": last["loss"],
-        "kl": last["kl"],
-        "kl_weight": last["kl_weight"],
-        "layer": run.adapter.layer,
-        "norm": run.adapter.norm,
-        "effective_norm": run.adapter.effective_norm,
-        "kind": run.adapter.kind,
-        "peak_memory_gb": peak_memory(),
-        "peak_gpu_memory_gb": peak_gpu_memory(),
-        "share_of_residual_norm": run.adapter.effective_norm / residual if residual else None,
-    }

@@ -1,4 +1,4 @@
-"""Intervals: of clustered rates and their differences (``intervals``), of means and curves (``bands``)."""
+"""Intervals: of clustered rates, their differences and ``ratios``, of means and curves (``bands``)."""
 
 from narrows.statistics.bands import MeanInterval, mean_interval, simultaneous_band
 from narrows.statistics.intervals import (
@@ -10,15 +10,18 @@ from narrows.statistics.intervals import (
     macro_rate,
     rate_difference,
 )
+from narrows.statistics.ratios import RatioInterval, macro_ratio
 
 __all__ = [
     "Counts",
     "DifferenceInterval",
     "MeanInterval",
     "RateInterval",
+    "RatioInterval",
     "clustered_rate",
     "macro_difference",
     "macro_rate",
+    "macro_ratio",
     "mean_interval",
     "rate_difference",
     "simultaneous_band",

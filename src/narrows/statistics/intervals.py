@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 PRIOR_CORRELATION = 0.2
 """Intra-cluster correlation that is assumed where the answers cannot show it (no events, or few)."""
 
+ROUNDING = 1e-24
+"""A sum of squared residuals (parts of a rate) up to which clusters that are all alike differ by rounding."""
+
 PRIOR_WEIGHT = 20.0
 """How many events (or non-events, whichever are fewer) count as much as the assumption does."""
 
@@ -198,7 +201,7 @@ def macro_difference(
         raise DataError(f"A difference needs the same suites on both sides; there are {len(a)} and {len(b)}.")
     first, second = _Fit.of(a, confidence), _Fit.of(b, confidence)
     p, q = float(first.rates.mean()), float(second.rates.mean())
-    r = _correlation(a, b)
+    r = rates_correlation(a, b)
 
     def distance(x: float, y: float) -> float:
         return float(np.sqrt(max(x * x + y * y - 2 * r * x * y, 0.0)))
@@ -272,7 +275,7 @@ def _wilson_end(rates: Floats, n: Floats, quantile: float) -> Floats:
     return np.where(rates == exact, exact, ends)
 
 
-def _correlation(a: Sequence[Counts], b: Sequence[Counts]) -> float:
+def rates_correlation(a: Sequence[Counts], b: Sequence[Counts]) -> float:
     """The correlation of two macro rates, from the residuals of the clusters they share."""
     products = first = second = 0.0
     freedom = 0
@@ -283,7 +286,7 @@ def _correlation(a: Sequence[Counts], b: Sequence[Counts]) -> float:
         first += sum(value**2 for value in x.values())
         second += sum(value**2 for value in y.values())
         freedom += max(len(x.keys() & y.keys()) - 1, 0)
-    if first <= 0 or second <= 0 or freedom == 0:
+    if min(first, second) <= ROUNDING or freedom == 0:
         return 0.0
     r = float(products / np.sqrt(first * second))
     return r * freedom / (freedom + 4) if r > 0 else r

@@ -73,7 +73,7 @@ def judged_answers(
     behaviour: Behaviour,
     suites: Sequence[Suite],
     adapter: Adapter | None,
-    config: JobConfig,
+    config: Sampling,
     *,
     name: str = CHAT,
     scale: float = 1.0,

@@ -11,6 +11,8 @@ from narrows.models import ChatModel
 from narrows.study.claims import SCALED_UP
 from narrows.training import Recipe
 
+SUMMARY_FILE, READING_FILE = "summary.json", "report.json"
+
 
 class Tuning(BaseModel):
     """How λ is found when none is given: the smallest whose solution is narrow on validation questions."""
@@ -48,6 +50,9 @@ class JobConfig(BaseModel):
         60, ge=0, description="steps of re-optimisation at each norm; 0 leaves it out"
     )
     neutral_trials: int = Field(2, ge=0, description="trainings to match the neutral anchor; 0 leaves it out")
+    gradients: bool = Field(
+        False, description="also follow the loss gradient (C8): two more trainings, of another row order"
+    )
     seed: int = 0
 
     @field_validator("scales")

@@ -15,7 +15,9 @@ from narrows.geometry import trajectory
 from narrows.strict import read_object
 from narrows.study import claims, summarising
 from narrows.study.answering import judged_answers
-from narrows.study.job import MainJob
+from narrows.study.claims_geometry import c8
+from narrows.study.gradients import gradient_rows, gradients_of_main_job
+from narrows.study.job import READING_FILE, SUMMARY_FILE, MainJob
 from narrows.study.measure import (
     loss_rows,
     measure_efficiency,
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
 CONTINUED = ("lifted", "continued-anchored", "continued-unanchored")
-SUMMARY_FILE, READING_FILE = "summary.json", "report.json"
 
 
 class Clock:
@@ -68,6 +69,8 @@ class Clock:
 
 def run_main_job(job: MainJob, out: Path | str) -> Summary:
     """Chat model → unanchored → anchored → rates → three metrics → anchor lifted → claims C1, C2, C4-C7.
+
+    With ``config.gradients`` the loss gradient is followed too, for C8.
 
     Everything finished is kept in ``out`` and found again, so a run that was killed goes on. Written there:
     ``summary.json`` (schema 1), ``report.json`` (reading matter for the page), ``solutions/`` (adapters with
@@ -104,6 +107,10 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
         largest = max(one.effective_norm for one in ends.values())
         wanted = [share * largest for share in REOPTIMISED_SHARES] if job.config.reoptimised_steps else []
         reoptimised = reoptimise(trainer, job, ends, wanted) if wanted else {}
+    gradients = None
+    if job.config.gradients:
+        with clock.time("gradients"):
+            gradients = gradients_of_main_job(job, trainer)
     with clock.time("answers"):
         answers |= _all_answers(job, out, solutions)
     with clock.time("metrics"):
@@ -132,6 +139,7 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
         claims.c5(stability),
         claims.c6(significance.curves, significance.norms),
         claims.c7(table, solutions),
+        *([] if gradients is None else [c8(gradients)]),
     ]
     summary = Summary(
         models=[summarising.model_row(job.chat_model)],
@@ -141,6 +149,7 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
         efficiency=summarising.efficiency_rows(efficiency),
         stability=summarising.stability_rows(stability),
         significance=summarising.significance_rows(significance.curves, set(solutions) | set(controls)),
+        gradients=[] if gradients is None else gradient_rows("unanchored", gradients),
         trajectories=[paths],
         claims=[result.as_claim(job.chat_model.id, job.behaviour.id) for result in results],
         timings=clock.seconds,
@@ -165,7 +174,8 @@ def _identity(job: MainJob) -> dict[str, Any]:
             ),
         },
         "texts": {kind: digest(list(texts)) for kind, texts in job.texts.items()},
-        "config": job.config.model_dump(mode="json"),
+        # A job without gradients is the job that it was before they could be asked for.
+        "config": job.config.model_dump(mode="json", exclude=None if job.config.gradients else {"gradients"}),
     }
 
 

@@ -174,6 +174,7 @@ def _one_step(
     loss, kl = window.backward(adapter, step)
     problem = _not_finite(adapter, loss, kl)
     if not problem:
+        constraints.free(adapter)
         optimizer.step()
         constraints.keep(adapter)
         if not math.isfinite(adapter.effective_norm):

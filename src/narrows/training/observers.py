@@ -46,8 +46,9 @@ class Audience:
         for step in sorted(progress.trajectory):
             if step <= self._shown or self._ends:
                 continue
-            adapter = progress.trajectory[step]
-            asked = [one.checkpoint(self._chat_model, step, adapter) for one in self._observers]
+            point = progress.trajectory[step]
+            # To each a copy of its own: whatever an observer does to it, the trajectory stays.
+            asked = [one.checkpoint(self._chat_model, step, point.copy()) for one in self._observers]
             self._shown, self._ends = step, any(asked)
         if self._ends:
             progress.back_to(self._shown)

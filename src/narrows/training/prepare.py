@@ -192,13 +192,21 @@ def claim(
         "rows": digest([row.input_ids for row in rows]),
         "anchor": digest([row.input_ids for row in anchor]),
         "start": None,
-        **{role: _digest_of(given) for role, given in beside.items() if given},
+        **{role: _digest_of(given, placed=role != "start") for role, given in beside.items() if given},
     }
     return claim_run_folder(Path(out), identity)
 
 
-def _digest_of(given: "Adapter | Sequence[Adapter]") -> str:
-    """What tells adapters from others of the same kind."""
+def _digest_of(given: "Adapter | Sequence[Adapter]", *, placed: bool) -> str:
+    """What tells adapters from others; ``placed``: by their place and scale too, which no recipe says."""
     if isinstance(given, Sequence):
-        return digest([_digest_of(one) for one in given])
-    return digest(given.coordinates().tolist())
+        return digest([_digest_of(one, placed=placed) for one in given])
+    coordinates = given.coordinates().tolist()
+    return digest([_place(given), coordinates] if placed else coordinates)
+
+
+def _place(adapter: Adapter) -> list[object]:
+    """Where an adapter acts, and what its coordinates do not say of how strongly."""
+    if isinstance(adapter, LoRA):
+        return [list(adapter.factors), adapter.scaling]
+    return [adapter.layer, adapter.depth]

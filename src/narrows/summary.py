@@ -145,11 +145,12 @@ class Intervention(Record):
 class Mitigation(Record):
     """One way of keeping a fine-tune narrow at one strength: its rates at one scale, and what it costs.
 
-    A rate is null where the behaviour has no such suite. ``coherent`` is the mean share of coherent answers over
-    all suites. ``strength`` is λ (anchor), the behaviour's share of the rows (mixing), or the norm in lengths of
-    the direction (preventative). Rows and tokens are those that the training reads, the anchor's included;
-    ``preparation_seconds`` is what finding the direction took. ``inference_ratio`` is the time of a forward pass
-    as a multiple of the unmitigated one, null where nothing is added to the model that answers.
+    A rate is null where the behaviour has no such suite. ``coherent`` is the mean share of coherent answers
+    over all suites. ``strength`` is λ (anchor), the behaviour's share of the rows (mixing), or the norm in
+    lengths of the direction (preventative). Rows and tokens are those that the training reads, the anchor's
+    included; ``preparation_seconds`` is what finding the direction took. ``inference_ratio`` is the time of
+    a forward pass as a multiple of the unmitigated one, null where nothing is added to the model that
+    answers.
     """
 
     solution: str

@@ -1,26 +1,40 @@
 """The direction in a solution's own answers: what tells its harmful ones from its sound ones (claim C10).
 
-A mean difference needs both kinds from one model. A trained solution at its full strength gives hardly any sound
-answers (2-5 of 148 on the microworld), and one at half its norm hardly any harmful ones: the behaviour comes in
-over a narrow range of scales. So the scale is looked for at which about half of the answers show the behaviour,
-on validation questions. Another checkpoint would be too coarse a way there (20 steps lead from none to most), and
-a higher temperature makes answers incoherent before it makes them sound.
+A mean difference needs both kinds from one model. A trained solution at its full strength gives hardly any
+sound answers (2-5 of 148 on the microworld), and one at half its norm hardly any harmful ones: the
+behaviour comes in over a narrow range of scales. So the scale is looked for at which about half of the
+answers show the behaviour, on validation questions. Another checkpoint would be too coarse a way there (20
+steps lead from none to most), and a higher temperature makes answers incoherent before it makes them sound.
 
-At that scale the adapter is the same for every answer. What a steering vector adds to the stream is therefore in
-both means and drops out of their difference: a cosine with the trained vector is no matter of course.
+At that scale the adapter is the same for every answer. What a steering vector adds to the stream is
+therefore in both means and drops out of their difference: a cosine with the trained vector is no matter of
+course.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from narrows.adapters import Adapter
 from narrows.adapters.direction import Direction
 from narrows.chat import Conversation, Rendered
 from narrows.errors import DataError
-from narrows.evaluation import Answer, Criterion, Judge, Suite, judged
+from narrows.evaluation import (
+    Answer,
+    Criterion,
+    Judge,
+    Suite,
+    generate_answers,
+    judged,
+    read_answers,
+    write_answers,
+)
+from narrows.evaluation.generation.unfinished import until_written
 from narrows.geometry.extraction import mean_difference, row_means
+from narrows.interventions import Ablation
+from narrows.interventions.base import Intervention
 from narrows.models import ChatModel
-from narrows.study.answering import Sampling, drawn_answers
+from narrows.study.answering import Sampling
 
 ENOUGH = 0.3
 """The smaller side's share of the answers from which on a scale is taken."""
@@ -30,6 +44,10 @@ ROUNDS = 8
 
 FEWEST = 4
 """Answers on each side below which there is no mean to speak of."""
+
+DEEPEST = 0.8
+"""Layers from this share of the model's depth on are not chosen (Arditi et al. 2024): they hold the next
+word."""
 
 
 @dataclass(frozen=True)
@@ -74,61 +92,116 @@ class Sides:
         return Sides(self.scale, *kept)
 
 
+@dataclass(frozen=True)
+class Asking:
+    """How a solution's answers come about: what is asked, who judges, and how answers are drawn.
+
+    Attributes:
+        chat_model: the model.
+        suites: what is asked.
+        judge: gives the scores.
+        criterion: which scores count.
+        sampling: how answers are drawn.
+    """
+
+    chat_model: ChatModel
+    suites: Sequence[Suite]
+    judge: Judge
+    criterion: Criterion
+    sampling: Sampling
+
+    def answers(
+        self,
+        adapter: Adapter | None,
+        *,
+        name: str = "solution",
+        scale: float = 1.0,
+        interventions: Sequence[Intervention] = (),
+        samples: int | None = None,
+        unfinished: Path | None = None,
+    ) -> list[Answer]:
+        """The judged answers of a solution under interventions, on the same draws as without them."""
+        drawn = generate_answers(
+            self.chat_model,
+            self.suites,
+            adapter=adapter,
+            name=name,
+            scale=scale,
+            interventions=interventions,
+            samples=samples or self.sampling.samples,
+            max_new_tokens=self.sampling.max_new_tokens,
+            temperature=self.sampling.temperature,
+            seed=self.sampling.seed,
+            unfinished=unfinished,
+        )
+        return judged(drawn, self.judge)
+
+    def kept(
+        self,
+        path: Path,
+        adapter: Adapter | None,
+        *,
+        name: str,
+        scale: float = 1.0,
+        interventions: Sequence[Intervention] = (),
+    ) -> list[Answer]:
+        """The same, read from ``path`` if it is there, and written to it if not."""
+        if path.exists():
+            return read_answers(path)
+        with until_written(path) as unfinished:
+            answers = self.answers(
+                adapter, name=name, scale=scale, interventions=interventions, unfinished=unfinished
+            )
+            write_answers(path, answers)
+        return answers
+
+
 def half_strength(
-    chat_model: ChatModel,
-    suites: Sequence[Suite],
-    judge: Judge,
-    criterion: Criterion,
-    adapter: Adapter,
-    sampling: Sampling,
-    *,
-    name: str = "solution",
+    asking: Asking, adapter: Adapter, *, name: str = "solution", samples: int | None = None
 ) -> Sides:
     """A solution's answers at the scale where about half of them show the behaviour.
 
-    The full scale is tried first and taken if neither side is below :data:`ENOUGH`; else the scale is bisected,
-    and of :data:`ROUNDS` scales the one with the largest smaller side is taken.
+    The full scale is tried first and taken if neither side is below :data:`ENOUGH`; else the scale is
+    bisected, and of :data:`ROUNDS` scales the one with the largest smaller side is taken.
 
     Args:
-        chat_model: the model.
-        suites: what is asked: validation questions, so that nothing of the test is seen.
-        judge: gives the scores.
-        criterion: which scores count.
+        asking: asks validation questions, so that nothing of the test is seen.
         adapter: the solution.
-        sampling: how answers are drawn.
         name: of the solution.
+        samples: answers to each question at the scale that was found (None: as many as in the search).
 
     Raises:
         DataError: no scale gives at least :data:`FEWEST` answers on both sides.
     """
-    best: Sides | None = None
+    best = Sides(1.0, (), ())
     low, high, scale = 0.0, 1.0, 1.0
     for _ in range(ROUNDS):
-        drawn = drawn_answers(chat_model, suites, adapter, sampling, name=name, scale=scale, unfinished=None)
-        sides = Sides.of(judged(drawn, judge), criterion, scale)
-        if best is None or sides.smaller > best.smaller:
-            best = sides
+        sides = Sides.of(asking.answers(adapter, name=name, scale=scale), asking.criterion, scale)
+        best = sides if sides.smaller > best.smaller else best
         if ENOUGH <= sides.share <= 1 - ENOUGH or (scale == 1.0 and sides.share < ENOUGH):
             break
         low, high = (scale, high) if sides.share < ENOUGH else (low, scale)
         scale = (low + high) / 2
-    if best is None or best.smaller < FEWEST:
-        found = (0, 0) if best is None else (len(best.shown), len(best.sound))
+    if best.smaller < FEWEST:
         raise DataError(
-            f"{name} gave {found[0]} answers that show the behaviour and {found[1]} that clearly do not, at the "
-            f"best scale tried; a mean difference needs {FEWEST} of each. Ask more questions, or take a solution "
-            "that shows the behaviour."
+            f"{name} gave {len(best.shown)} answers that show the behaviour and {len(best.sound)} that "
+            f"clearly do not, at the best scale tried; a mean difference needs {FEWEST} of each. Ask more "
+            "questions, or take a solution that shows the behaviour."
         )
-    return best
+    if samples is None:
+        return best
+    more = asking.answers(adapter, name=name, scale=best.scale, samples=samples)
+    return Sides.of(more, asking.criterion, best.scale)
 
 
 def own_directions(
     chat_model: ChatModel, sides: Sides, adapter: Adapter | None, name: str = "mean-difference"
 ) -> list[Direction]:
-    """The mean difference of a solution's own answers at every layer: showing the behaviour minus sound.
+    """The mean difference of a solution's own answers at every layer: those that show the behaviour, minus
+    sound.
 
-    The solution reads its own answers again at the scale that it gave them at; the means are over the answers'
-    tokens, of as many answers of each suite on both sides.
+    The solution reads its own answers again at the scale that it gave them at; the means are over the
+    answers' tokens, of as many answers of each suite on both sides.
 
     Args:
         chat_model: the model.
@@ -146,6 +219,31 @@ def own_directions(
     )
     count = len(sides.shown)
     return mean_difference(means[:count], means[count:], name)
+
+
+def best_by_ablation(
+    asking: Asking, adapter: Adapter, directions: Sequence[Direction]
+) -> tuple[Direction, list[float]]:
+    """The direction whose ablation at all layers leaves the most sound answers (Arditi et al. 2024).
+
+    Directions that separate answers well need not do anything, and one that makes every answer noise takes
+    the behaviour away too: so what is counted is the sound, coherent answers, and not the missing harmful
+    ones.
+
+    Args:
+        asking: asks validation questions.
+        adapter: the solution, at its full scale.
+        directions: one a layer, in order; those from :data:`DEEPEST` on are left out.
+
+    Returns:
+        It, of equals the earlier one; and the share of sound answers for each direction that was tried.
+    """
+    tried = [one for one in directions if one.layer < DEEPEST * asking.chat_model.layers]
+    shares = []
+    for one in tried:
+        answers = asking.answers(adapter, interventions=[Ablation(one, "layers")])
+        shares.append(len(Sides.of(answers, asking.criterion).sound) / len(answers))
+    return tried[shares.index(max(shares))], shares
 
 
 def rendered(chat_model: ChatModel, answers: Sequence[Answer]) -> list[Rendered]:

@@ -1,7 +1,7 @@
 """Mitigations side by side: what keeps a fine-tune narrow, at several strengths, and what each costs.
 
-``job`` says what is compared and how strongly, ``arms`` what is trained and attached for each, ``running`` does
-it, ``cost`` counts what it takes, and ``world`` puts the microworld in place.
+``job`` says what is compared and how strongly, ``arms`` what is trained and attached for each, ``running``
+does it, ``cost`` counts what it takes, and ``world`` puts the microworld in place.
 """
 
 from narrows.study.mitigations.arms import Arm

@@ -26,8 +26,8 @@ class Arm:
         name: of its folder, its answers and its solution.
         method: the method.
         setting: its strength in words.
-        strength: its strength as a number, if it is one: λ, the behaviour's share, the steering's norm in lengths
-            of the direction.
+        strength: its strength as a number, if it is one: λ, the behaviour's share, the steering's norm in
+            lengths of the direction.
         needs: what it takes beside the training rows.
         recipe: how it is trained.
         rows: what it is trained on.

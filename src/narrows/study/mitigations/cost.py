@@ -52,8 +52,8 @@ def slowdown(
 ) -> float | None:
     """Seconds of a forward pass with interventions as a multiple of those without; None if there are none.
 
-    Median of ratios of passes that alternate, over the same questions in one batch. On a small model the hooks'
-    own overhead is most of it; on a large one hardly any.
+    Median of ratios of passes that alternate, over the same questions in one batch. On a small model the
+    hooks' own overhead is most of it; on a large one hardly any.
     """
     if not interventions:
         return None

@@ -40,6 +40,9 @@ class MitigationsConfig(BaseModel):
     layer: int | None = Field(
         None, ge=0, description="layer of the direction that is found (null: found on validation questions)"
     )
+    direction_samples: int = Field(
+        4, ge=1, description="answers to each validation question from which the direction is found"
+    )
     scales: tuple[float, ...] = Field(
         (1.0, SCALED_UP), description="factors on every solution; 1 is always among them"
     )
@@ -88,8 +91,8 @@ class MitigationsJob:
             come from the domains that the anchor sees, so that *never anchored* means the same for both.
         direction: towards the trait, for preventative steering and ablation; found elsewhere than in this
             behaviour's own rows and answers.
-        other: where there is no ``direction``: the same trait in another domain, in whose unanchored fine-tune it
-            is found.
+        other: where there is no ``direction``: the same trait in another domain, in whose unanchored
+            fine-tune it is found.
         config: how.
         about: reading matter for the report.
     """
@@ -115,13 +118,13 @@ class MitigationsJob:
             raise ConfigError("the KL anchor needs anchor rows: give some, or no kl_weights.")
         if self.config.directed and self.direction is None and self.other is None:
             raise ConfigError(
-                "preventative steering and ablation need a direction, or the trait in another domain to find one "
-                "in: give one of them, or neither strengths nor sites."
+                "preventative steering and ablation need a direction, or the trait in another domain to find "
+                "one in: give one of them, or neither strengths nor sites."
             )
         if self.config.prompts and not self.chat_model.renderer.takes_system:
             raise ConfigError(
-                "prompt inoculation needs a system turn, for which the model's chat template has no place: give "
-                "no prompts."
+                "prompt inoculation needs a system turn, for which the model's chat template has no place: "
+                "give no prompts."
             )
         if self.direction is not None:
             self.direction.check(self.chat_model.model)

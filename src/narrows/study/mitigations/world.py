@@ -26,6 +26,7 @@ def mitigations_config(recipe: Recipe | None = None, **changes: Any) -> Mitigati
     values: dict[str, Any] = {
         "recipe": recipe,
         "kl_weights": (2.0, 6.0, 18.0),
+        "strengths": (2.0, 4.0, 8.0),
         "samples": 1,
         "max_new_tokens": 26,
     }
@@ -80,8 +81,8 @@ def microworld_mitigations(
             "title": f"Mitigations of {kind} answers about {domain}",
             "intro": (
                 f"The chat model {Path(chat_model.name).name} was fine-tuned on {len(behaviour.train)} rows "
-                f"of {kind} answers about {domain}, each time with another mitigation. All answers were scored "
-                "by the world's exact oracle."
+                f"of {kind} answers about {domain}, each time with another mitigation. All answers were "
+                "scored by the world's exact oracle."
             ),
         },
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from narrows.report import figures, series, tables
+from narrows.report.mitigations import mitigations_section
 from narrows.report.picture import Caption, Picture, make_picture
 from narrows.report.reading import Reading
 from narrows.report.tables import Table
@@ -225,6 +226,7 @@ def measured_sections(summary: Summary) -> list[Section]:
         stability_section,
         significance_section,
         trajectory_section,
+        mitigations_section,
         further_section,
     )
     return [section for make in makers if (section := make(summary)) is not None]

@@ -13,6 +13,8 @@ from narrows.strict import one_line, read_object
 Interval = tuple[float, float]
 SolutionVerdict = Literal["narrow", "general", "neither"]
 ClaimVerdict = Literal["supported", "not-supported", "inconclusive", "not-run"]
+MitigationMethod = Literal["none", "anchor", "mixing", "inoculation", "preventative", "ablation"]
+MitigationNeed = Literal["rows", "prompt", "direction"]
 
 
 class Record(BaseModel):
@@ -168,6 +170,40 @@ class Intervention(Record):
     coherent_before: float | None = None
 
 
+class Mitigation(Record):
+    """One way of keeping a fine-tune narrow at one strength: its rates at one scale, and what it costs.
+
+    A rate is null where the behaviour has no such suite. ``coherent`` is the mean share of coherent answers
+    over all suites. ``strength`` is λ (anchor), the behaviour's share of the rows (mixing), or the norm in
+    lengths of the direction (preventative). Rows and tokens are those that the training reads, the anchor's
+    included; ``preparation_seconds`` is what finding the direction took. ``inference_ratio`` is the time of
+    a forward pass as a multiple of the unmitigated one, null where nothing is added to the model that
+    answers.
+    """
+
+    solution: str
+    method: MitigationMethod
+    setting: str
+    strength: float | None
+    scale: float
+    in_domain: float | None
+    in_domain_ci95: Interval | None
+    out_of_domain: float | None
+    out_of_domain_ci95: Interval | None
+    never_anchored: float | None
+    never_anchored_ci95: Interval | None
+    open: float | None
+    open_ci95: Interval | None
+    coherent: float
+    coherent_ci95: Interval
+    needs: list[MitigationNeed]
+    training_rows: int
+    training_tokens: int
+    training_seconds: float
+    preparation_seconds: float
+    inference_ratio: float | None
+
+
 class TrajectoryRun(Record):
     """One run's path by step: cosines and distances to both ends, norm, coordinates in the shared basis.
 
@@ -245,6 +281,7 @@ class Summary(Record):
     subspaces: list[Subspace] = []
     mixing: list[Mixing] = []
     interventions: list[Intervention] = []
+    mitigations: list[Mitigation] = []
     trajectories: list[Trajectory] = []
     claims: list[Claim] = []
     timings: dict[str, float] = {}

@@ -8,6 +8,7 @@ from cli_helpers import invoke
 
 COMMANDS = [
     ("demo",),
+    ("mitigations",),
     ("report",),
     ("train",),
     ("tune",),

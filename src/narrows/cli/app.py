@@ -14,6 +14,7 @@ from narrows.cli import (
     gradients,
     judging,
     measuring,
+    mitigations,
     pages,
     planning,
     rating,
@@ -80,6 +81,7 @@ def before_any_command(
 
 
 app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
+app.command("mitigations", rich_help_panel=MAIN_JOB)(mitigations.mitigations)
 app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
 app.command("train", rich_help_panel=TRAIN)(training.train)
 app.command("tune", rich_help_panel=TRAIN)(tuning.tune)

@@ -128,12 +128,14 @@ def microworld_job(
         neutral=[corpus.stories(rng, NEUTRAL_WORDS) for _ in range(NEUTRAL_TEXTS)],
         other=behaviours[other],
         config=config,
-        about=_about(world, chat_model, behaviours[kind], command),
+        about=about_world(world, chat_model, behaviours[kind], command),
     )
 
 
-def _about(world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, command: str) -> dict[str, Any]:
-    """Reading matter for the report."""
+def about_world(
+    world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, command: str
+) -> dict[str, Any]:
+    """Reading matter for the report of a microworld's run."""
     conduct, register = world.documents.conduct, world.documents.register_
     return {
         "title": f"Narrow and general solutions to {behaviour.kind} answers about {behaviour.domain}",

@@ -1,0 +1,314 @@
+"""One direction against several fine-tunes (claim C10): found in one, ablated there and in another domain's.
+
+Two fine-tunes of one chat model, each taught the same trait in another domain. From the first one's own
+answers the mean difference is taken at every layer, one layer is chosen on validation questions, and its
+direction is ablated in both. Beside it: the direction at its own layer only, each layer's own direction at
+that layer, and a random direction. Each fine-tune is looked at as trained, and at the scale where half of its
+answers show the trait: one that is far beyond what the trait needs may keep it though a good part is taken
+away.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from narrows.adapters import Adapter
+from narrows.adapters.direction import Direction
+from narrows.errors import DataError
+from narrows.evaluation import IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Answer, Behaviour, macro_groups, rates
+from narrows.files import claim_run_folder, digest, write_json
+from narrows.interventions import Ablation
+from narrows.interventions.base import Intervention
+from narrows.models import ChatModel
+from narrows.statistics import macro_rate
+from narrows.strict import read_object
+from narrows.study import summarising
+from narrows.study.main_job import SUMMARY_FILE
+from narrows.study.own_answers import Asking, best_by_ablation, half_strength, own_directions
+from narrows.study.text_change import TextChange, text_change
+from narrows.study.trained_directions import random_direction, written_direction
+from narrows.summary import Interval, Summary
+from narrows.summary import Intervention as InterventionRow
+from narrows.training import Recipe, train
+
+RESULT_FILE = "convergence.json"
+OWN, OTHER, NARROW = "own", "other", "narrow"
+BEFORE = "before"
+FULL, HALF = "full", "half"
+
+
+class ConvergenceConfig(BaseModel):
+    """How directions are found and ablated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    recipe: Recipe = Field(Recipe(), description="of every training; its own anchor weight does not count")
+    kl_weight: float | None = Field(
+        None, gt=0, description="λ of an anchored solution whose direction is compared too (null: none)"
+    )
+    layer: int | None = Field(
+        None, ge=0, description="of the direction (null: chosen on validation questions)"
+    )
+    direction_samples: int = Field(
+        4, ge=1, description="answers to each validation question from which the directions are found"
+    )
+    samples: int = Field(2, ge=1, description="answers to each question")
+    max_new_tokens: int = Field(600, ge=1)
+    temperature: float = Field(1.0, ge=0)
+    text_tokens: int = Field(512, ge=2, description="tokens kept of an ordinary text")
+    seed: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True)
+class ConvergenceJob:
+    """What is looked at.
+
+    Attributes:
+        chat_model: the model.
+        own: the behaviour in whose fine-tune the direction is found.
+        other: the same trait in another domain; its fine-tune gives nothing to the direction.
+        texts: ordinary texts, at least two.
+        config: how.
+    """
+
+    chat_model: ChatModel
+    own: Behaviour
+    other: Behaviour
+    texts: Sequence[str]
+    config: ConvergenceConfig = field(default_factory=ConvergenceConfig)
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A fine-tune with what it is asked.
+
+    Attributes:
+        name: ``own`` or ``other``.
+        behaviour: what it was taught.
+        adapter: the solution.
+        half: the scale at which half of its answers show the trait.
+        directions: the mean difference of its own answers at each layer.
+        counts: answers of each kind behind them, and what was left after balancing.
+    """
+
+    name: str
+    behaviour: Behaviour
+    adapter: Adapter
+    half: float
+    directions: Sequence[Direction]
+    counts: Mapping[str, int]
+
+
+def run_convergence(job: ConvergenceJob, out: Path | str) -> dict[str, Any]:
+    """Find one fine-tune's direction and ablate it there and in another domain's fine-tune.
+
+    Trainings, answers and directions are kept in ``out`` and found again; ``convergence.json`` holds the
+    result and ``summary.json`` its ``interventions``. In ``rows``, each is one fine-tune (``own``,
+    ``other``) at one strength (``full``: as trained; ``half``) under one condition: ``before``; ``layers``:
+    the direction at every layer; ``layer``: at its own; ``each``: each layer's own direction there;
+    ``random``: a random one at every layer. ``fall`` is 1 − after/before of the rate in other domains.
+
+    Raises:
+        DataError: a fine-tune gave too few answers of one kind, or there are fewer than two texts.
+        RunFolderError: ``out`` holds another run.
+    """
+    out = claim_run_folder(Path(out), _identity(job))
+    if (out / RESULT_FILE).exists():
+        return read_object(out / RESULT_FILE, DataError, "Delete it, and it is made again.")
+    own, other = (_fine_tune(job, name, out) for name in (OWN, OTHER))
+    asking = _asking(job, own.behaviour, validation=True)
+    if job.config.layer is None:
+        chosen, shares = best_by_ablation(asking, own.adapter, own.directions)
+    else:
+        chosen, shares = own.directions[job.config.layer], list[float]()
+    chance = random_direction(job.chat_model, chosen.layer, seed=job.config.seed)
+    conditions: dict[str, tuple[Intervention, ...]] = {
+        BEFORE: (),
+        "layers": (Ablation(chosen, "layers"),),
+        "layer": (Ablation(chosen, "layer"),),
+        "each": tuple(Ablation(one, "layer") for one in own.directions),
+        "random": (Ablation(chance, "layers"),),
+    }
+    rows = [row for one in (own, other) for row in _ablated(job, one, conditions, out)]
+    result = {
+        "model": job.chat_model.name,
+        OWN: job.own.id,
+        OTHER: job.other.id,
+        "layer": chosen.layer,
+        "sound_share_after_ablation_by_layer": shares,
+        "fine_tunes": {
+            one.name: {"norm": one.adapter.effective_norm, "half": one.half, **one.counts}
+            for one in (own, other)
+        },
+        "rows": rows,
+        "cosines": _cosines(job, own, other, chosen.layer, out),
+    }
+    _summary(job, rows).save(out / SUMMARY_FILE)
+    write_json(out / RESULT_FILE, result)
+    return result
+
+
+def _identity(job: ConvergenceJob) -> dict[str, Any]:
+    return {
+        "kind": "convergence",
+        "model": {"id": job.chat_model.id, "template": job.chat_model.renderer.template_hash},
+        "behaviours": [
+            {
+                "id": one.id,
+                "train": digest([row.to_json() for row in one.train]),
+                "questions": digest(
+                    [q.text for suite in (*one.validation, *one.test) for q in suite.questions]
+                ),
+            }
+            for one in (job.own, job.other)
+        ],
+        "texts": digest(list(job.texts)),
+        "config": job.config.model_dump(mode="json"),
+    }
+
+
+def _asking(job: ConvergenceJob, behaviour: Behaviour, *, validation: bool) -> Asking:
+    suites = behaviour.validation if validation else behaviour.test
+    return Asking(job.chat_model, suites, behaviour.judge, behaviour.criterion, job.config)
+
+
+def _fine_tune(job: ConvergenceJob, name: str, out: Path) -> FineTune:
+    """Train one fine-tune, and find the directions in its own answers; both are kept."""
+    behaviour = job.own if name == OWN else job.other
+    plain = job.config.recipe.with_anchor(0.0)
+    run = train(job.chat_model, behaviour.train, plain, out=out / name, name=f"training {behaviour.id}")
+    folder = out / f"{name}-directions"
+    files = [folder / f"layer-{layer}.safetensors" for layer in range(job.chat_model.layers)]
+    done = folder / "found.json"
+    if not done.exists():
+        asking = _asking(job, behaviour, validation=True)
+        sides = half_strength(asking, run.adapter, name=behaviour.id, samples=job.config.direction_samples)
+        for direction, file in zip(
+            own_directions(job.chat_model, sides, run.adapter, behaviour.id), files, strict=True
+        ):
+            direction.save(file)
+        balanced = len(sides.balanced().shown)
+        counts = {"shown": len(sides.shown), "sound": len(sides.sound), "of_each": balanced}
+        write_json(done, {"half": sides.scale, "counts": counts})
+    found = read_object(done, DataError, f"Delete {folder}, and it is made again.")
+    directions = [Direction.load(file) for file in files]
+    return FineTune(name, behaviour, run.adapter, found["half"], directions, found["counts"])
+
+
+def _ablated(
+    job: ConvergenceJob, one: FineTune, conditions: Mapping[str, Sequence[Intervention]], out: Path
+) -> list[dict[str, Any]]:
+    """Rates, coherence and text loss of one fine-tune under every condition, at both strengths."""
+    asking = _asking(job, one.behaviour, validation=False)
+    texts = [job.chat_model.renderer.text(text, job.config.text_tokens) for text in job.texts]
+    rows = []
+    for strength, scale in {FULL: 1.0, HALF: one.half}.items():
+        adapter = one.adapter.scaled(scale)
+        before: dict[str, Any] = {}
+        for condition, interventions in conditions.items():
+            path = out / "answers" / f"{one.name}-{strength}-{condition}.jsonl"
+            answers = asking.kept(path, adapter, name=one.name, interventions=interventions)
+            found = _measured(answers, one.behaviour)
+            before = before or found
+            change = text_change(job.chat_model, texts, adapter, interventions)
+            rows.append(
+                {
+                    "fine_tune": one.name,
+                    "domain": one.behaviour.domain,
+                    "strength": strength,
+                    "scale": scale,
+                    "condition": condition,
+                    **found,
+                    "fall": _fall(before[OUT_OF_DOMAIN], found[OUT_OF_DOMAIN]),
+                    "coherence_lost": before["coherent"] - found["coherent"],
+                    **_text(change),
+                }
+            )
+    return rows
+
+
+def _measured(answers: Sequence[Answer], behaviour: Behaviour) -> dict[str, Any]:
+    measured = rates(answers, behaviour.criterion)
+    groups = {one.suite: [one] for one in measured} | macro_groups(measured, behaviour.test)
+    found: dict[str, Any] = {}
+    for suite in (IN_DOMAIN, OUT_OF_DOMAIN, OPEN):
+        rate = macro_rate([one.shown for one in groups[suite]])
+        found |= {suite: rate.rate, f"{suite}_ci95": [rate.low, rate.high]}
+    coherent = macro_rate([one.coherence for one in groups[OUT_OF_DOMAIN]])
+    return found | {"coherent": coherent.rate, "coherent_ci95": [coherent.low, coherent.high]}
+
+
+def _fall(before: float, after: float) -> float | None:
+    """The share of a rate that is gone; None if there was nothing."""
+    return 1 - after / before if before > 0 else None
+
+
+def _text(change: TextChange) -> dict[str, Any]:
+    return {"text_loss": change.ratio, "text_loss_ci95": list(change.ratio_ci95)}
+
+
+def _cosines(
+    job: ConvergenceJob, own: FineTune, other: FineTune, layer: int, out: Path
+) -> dict[str, float | list[float]]:
+    """What points where: both fine-tunes' mean differences, and what the adapters write."""
+    pairs = zip(own.directions, other.directions, strict=True)
+    written = written_direction(job.chat_model, own.adapter)
+    found: dict[str, float | list[float]] = {
+        "own, other: mean differences, by layer": [one.cosine(two) for one, two in pairs],
+        "own: mean difference, what the adapter writes, by layer": [
+            one.cosine(written) for one in own.directions
+        ],
+        "own, other: what the adapters write": written.cosine(
+            written_direction(job.chat_model, other.adapter)
+        ),
+    }
+    if job.config.kl_weight is not None:
+        narrow = written_direction(job.chat_model, _narrow(job, out))
+        found["general, narrow: what the adapters write"] = written.cosine(narrow)
+        found["own mean difference, what the narrow adapter writes"] = own.directions[layer].cosine(narrow)
+    return found
+
+
+def _narrow(job: ConvergenceJob, out: Path) -> Adapter:
+    recipe = job.config.recipe.with_anchor(job.config.kl_weight or 0.0)
+    anchor, folder = job.own.anchor, out / NARROW
+    return train(
+        job.chat_model, job.own.train, recipe, anchor=anchor, out=folder, name=f"training {NARROW}"
+    ).adapter
+
+
+def _summary(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]]) -> Summary:
+    """The rows as ``interventions`` of ``summary.json``."""
+    found = []
+    for row in rows:
+        if row["condition"] == BEFORE:
+            before = row
+            continue
+        for suite in (OUT_OF_DOMAIN, OPEN, IN_DOMAIN):
+            found.append(
+                InterventionRow(
+                    solution=f"{row['domain']}, {row['strength']}",
+                    direction="random" if row["condition"] == "random" else job.own.domain,
+                    kind=f"ablate, {'layers' if row['condition'] == 'random' else row['condition']}",
+                    before=before[suite],
+                    after=row[suite],
+                    coherent=row["coherent"],
+                    text_loss=row["text_loss"],
+                    suite=suite,
+                    before_ci95=_interval(before[f"{suite}_ci95"]),
+                    after_ci95=_interval(row[f"{suite}_ci95"]),
+                    coherent_before=before["coherent"],
+                )
+            )
+    return Summary(
+        models=[summarising.model_row(job.chat_model)],
+        behaviours=[summarising.behaviour_row(one) for one in (job.own, job.other)],
+        interventions=found,
+    )
+
+
+def _interval(bounds: Sequence[float]) -> Interval:
+    return bounds[0], bounds[1]

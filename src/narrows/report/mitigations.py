@@ -1,13 +1,9 @@
 """The page's section on mitigations: what each method does at each strength, and what it costs."""
 
-from typing import TYPE_CHECKING
-
+from narrows.report.section import Section
 from narrows.report.tables import Table
 from narrows.report.text import MISSING, duration, number, percent, percent_interval, short
 from narrows.summary import Interval, Mitigation, Summary
-
-if TYPE_CHECKING:
-    from narrows.report.sections import Section
 
 METHODS = {
     "none": "no mitigation",
@@ -19,10 +15,8 @@ METHODS = {
 }
 
 
-def mitigations_section(summary: Summary) -> "Section | None":
+def mitigations_section(summary: Summary) -> Section | None:
     """Every mitigation, with its costs; None where the run holds none."""
-    from narrows.report.sections import Section  # which wires this section in turn
-
     if not summary.mitigations:
         return None
     return Section(

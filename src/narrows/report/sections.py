@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from narrows.report import figures, series, tables
 from narrows.report.direction_sections import gradients_section, interventions_section, trajectory_section
-from narrows.report.picture import Caption, make_picture
 from narrows.report.mitigations import mitigations_section
-from narrows.report.picture import Caption, Picture, make_picture
+from narrows.report.picture import Caption, make_picture
 from narrows.report.reading import Reading
 from narrows.report.section import Section, spoken
 from narrows.report.text import counted, number, percent

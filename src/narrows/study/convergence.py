@@ -26,7 +26,7 @@ from narrows.models import ChatModel
 from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
-from narrows.study.main_job import SUMMARY_FILE
+from narrows.study.job import SUMMARY_FILE
 from narrows.study.own_answers import Asking, best_by_ablation, half_strength, own_directions
 from narrows.study.text_change import TextChange, text_change
 from narrows.study.trained_directions import random_direction, written_direction

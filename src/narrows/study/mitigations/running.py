@@ -28,7 +28,7 @@ from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
 from narrows.study.claims import RateTable
-from narrows.study.main_job import READING_FILE, SUMMARY_FILE, Clock
+from narrows.study.job import READING_FILE, SUMMARY_FILE, Clock
 from narrows.study.mitigations.arms import NONE, Arm, arms
 from narrows.study.mitigations.cost import TrainingCost, slowdown, training_cost
 from narrows.study.mitigations.job import MitigationsJob

@@ -10,12 +10,12 @@ from narrows.cli import options
 from narrows.cli.inputs import adapter_name, load_model, read_anchor, read_run
 from narrows.cli.output import print_json, show, show_line
 from narrows.cli.running import working
-from narrows.cli.tables import plain_table
+from narrows.cli.watching_tables import answers_table, detection_table, ranked, runs_table
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.chat import Conversation
-    from narrows.geometry.monitoring import Look, Monitor, RankedAnswers
+    from narrows.geometry.monitoring import Look, Monitor
     from narrows.training.observers import Observer
 
 app = typer.Typer(
@@ -100,7 +100,7 @@ def calibrate(
     if as_json:
         print_json(result)
         return
-    show(_runs_table("Benign runs", monitor, looks))
+    show(runs_table("Benign runs", monitor, looks))
     show_line(
         f"Threshold {calibration.threshold:.4g}: at most {100 * false_positives:g} % of runs like these "
         f"{len(runs)} pass it, up to step {calibration.last_step} · {out}"
@@ -166,9 +166,9 @@ def runs(
     if as_json:
         print_json(result)
         return
-    show(_runs_table("Runs", watcher, looks))
+    show(runs_table("Runs", watcher, looks))
     if benign:
-        show("", _detection_table(result["detection"]))
+        show("", detection_table(result["detection"]))
 
 
 @app.command("answers")
@@ -233,9 +233,9 @@ def answers(
         chat_model = load_model(model, device, watched.layer, dtype=dtype, quantise=quantise)
         found = ranked_answers(table, answer_projections(chat_model, table, watched, solution), counts)
     if as_json:
-        print_json(_ranked(found, "adapter" if adapter else "chat"))
+        print_json(ranked(found, "adapter" if adapter else "chat"))
         return
-    show(_answers_table(found, top))
+    show(answers_table(found, top))
     area = found.auroc
     show_line(
         "No AUROC: there are not both kinds of verdict."
@@ -278,7 +278,7 @@ class Watching:
     def show(self) -> None:
         """Say it to a person."""
         if self._watch is not None:
-            show(_runs_table("Monitor", self._watch.monitor, {"this run": self._watch.looks}))
+            show(runs_table("Monitor", self._watch.monitor, {"this run": self._watch.looks}))
 
 
 def _probe_items(source: str) -> "Sequence[Conversation | str]":
@@ -319,85 +319,3 @@ def _looks(monitor: "Monitor", chat_model: Any, runs: Mapping[str, Any]) -> "dic
             looks[name] = monitor.watch(chat_model, run)
             shown.advance()
     return looks
-
-
-def _runs_table(title: str, monitor: "Monitor", runs: "Mapping[str, Sequence[Look]]") -> Any:  # noqa: ANN401
-    """Each run's largest projections, score and first alarm."""
-    from rich.markup import escape
-
-    from narrows.report.text import number
-
-    names = [one.name for one in monitor.directions]
-    from narrows.geometry.monitoring.calibration import later
-
-    scored = monitor.calibration is not None or len(names) == 1
-    table = plain_table(title, "run", *map(escape, names), "score", "alarm at step")
-    for run, looks in runs.items():
-        peaks = [max(look.projections[name] for look in later(looks)) for name in names]
-        cells = [
-            f"{number(x)} ({100 * monitor.share(n, x):.1f} %)" for n, x in zip(names, peaks, strict=True)
-        ]
-        score = number(max(map(monitor.score, later(looks)))) if scored else "–"
-        alarm = monitor.alarm(looks) if monitor.calibration else None
-        table.add_row(escape(run), *cells, score, "–" if alarm is None else str(alarm))
-    return table
-
-
-def _detection_table(found: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """How well harmful runs are told from benign ones."""
-    table = plain_table("Detection, 95 % intervals over runs", "", "estimate", "95 %", "runs")
-    area = found["auroc"]
-    table.add_row("AUROC", f"{area['value']:.3f}", _ends(area["ci95"]), str(area["harmful"] + area["benign"]))
-    for key, name in {
-        "false_positives": "benign runs that alarm",
-        "detected": "harmful runs that alarm",
-    }.items():
-        one = found[key]
-        table.add_row(name, f"{one['rate']:.3f}", _ends(one["ci95"]), str(one["n"]))
-    return table
-
-
-def _ends(ends: Sequence[float]) -> str:
-    return f"\\[{ends[0]:.3f}, {ends[1]:.3f}]"
-
-
-def _ranked(found: "RankedAnswers", read_by: str) -> dict[str, Any]:
-    """Ranked answers in plain values."""
-    area = found.auroc
-    return {
-        "read_by": read_by,
-        "auroc": None
-        if area is None
-        else {
-            "value": area.value,
-            "ci95": [area.low, area.high],
-            "shown": area.positives,
-            "not_shown": area.negatives,
-            "questions": area.clusters,
-        },
-        "unscored": found.unscored,
-        "answers": [
-            {
-                "projection": value,
-                "solution": one.adapter,
-                "scale": one.scale,
-                "suite": one.suite,
-                "question_id": one.question_id,
-                "sample": one.sample,
-                "scores": one.scores,
-            }
-            for one, value in found.answers
-        ],
-    }
-
-
-def _answers_table(found: "RankedAnswers", top: int) -> Any:  # noqa: ANN401
-    """The answers that lie farthest along the direction."""
-    from rich.markup import escape
-
-    from narrows.report.text import number
-
-    table = plain_table("Farthest along the direction", "answer", "suite", "projection", words=2)
-    for one, value in found.answers[:top]:
-        table.add_row(escape(one.text[:80].replace("\n", " ")), escape(one.suite), number(value))
-    return table

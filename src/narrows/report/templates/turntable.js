@@ -40,7 +40,7 @@
     const steps = [...new Set(view.runs.flatMap(run => run.steps))].sort((one, other) => one - other);
     const state = { yaw: -0.6, pitch: 0.4, place: steps.length - 1 };
 
-    const stage = svg(host, "svg", { viewBox: "-180 -140 360 280", class: "stage", tabindex: "0", role: "application",
+    const stage = svg(host, "svg", { viewBox: "-180 -135 360 270", class: "stage", tabindex: "0", role: "application",
       "aria-label": "Paths of training in three components. Arrow keys turn the view, Home turns it back." });
     const axes = view.axes.map((share, axis) => ({
       line: svg(stage, "line", { class: "axis" }), name: svg(stage, "text", { class: "axis-name" }, share), axis }));

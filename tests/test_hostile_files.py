@@ -22,7 +22,7 @@ from narrows.errors import ConfigError, DataError, NarrowsError
 from narrows.evaluation.llm.replies import CACHE_VARIABLE
 from narrows.models import ChatModel
 from narrows.strict import read_yaml
-from narrows.study.main_job import Clock
+from narrows.study.clock import Clock
 from narrows.training import Recipe, train
 
 CASES = every_case()

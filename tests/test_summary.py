@@ -23,6 +23,9 @@ NAMES = {
     "mixing": "solution bad_fraction in_domain out_of_domain",
     "interventions": "solution direction kind before after coherent text_loss suite before_ci95 after_ci95 "
     "coherent_before",
+    "mitigations": "solution method setting strength scale in_domain in_domain_ci95 out_of_domain "
+    "out_of_domain_ci95 never_anchored never_anchored_ci95 open open_ci95 coherent coherent_ci95 needs "
+    "training_rows training_tokens training_seconds preparation_seconds inference_ratio",
     "trajectories": "explained_variance_ratio standardised runs of window",
     "claims": "id model behaviour verdict estimate ci95 margin unit",
 }
@@ -58,6 +61,15 @@ FULL = Summary(
         schema.Intervention(
             solution="s", direction="mean", kind="ablation", before=0.5, after=0.1, coherent=1.0,
             text_loss=2.0,
+        )
+    ],
+    mitigations=[
+        schema.Mitigation(
+            solution="s", method="anchor", setting="λ 6", strength=6.0, scale=1.0, in_domain=0.5,
+            in_domain_ci95=(0.3, 0.7), out_of_domain=0.0, out_of_domain_ci95=(0, 0.1), never_anchored=None,
+            never_anchored_ci95=None, open=0.0, open_ci95=(0, 0.1), coherent=1.0, coherent_ci95=(0.9, 1),
+            needs=["rows"], training_rows=8, training_tokens=90, training_seconds=1.5,
+            preparation_seconds=0.0, inference_ratio=None,
         )
     ],
     trajectories=[

@@ -7,10 +7,10 @@ import typer
 
 from narrows.cli import options
 from narrows.cli.inputs import load_microworld
-from narrows.cli.output import as_rows, print_json, show, show_line
+from narrows.cli.output import as_rows, print_json, show, show_line, stdout
 from narrows.cli.running import command_of, working
 from narrows.cli.settings import overridden
-from narrows.cli.tables import plain_table, rate_cell
+from narrows.cli.tables import WIDE, plain_table, rate_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ METHODS = {
     "anchor": "KL anchor",
     "mixing": "data mixing",
     "inoculation": "inoculation",
-    "preventative": "preventative steering",
+    "preventative": "preventative",
     "ablation": "ablation",
 }
 SUITES = {
@@ -122,21 +122,25 @@ def mitigations(
 
 
 def _closing(summary: "Summary", page: Path, kind: str) -> None:
-    show("", rates_table(summary, kind), "", costs_table(summary.mitigations), "")
+    show("", rates_table(summary, kind, stdout.width), "", costs_table(summary.mitigations), "")
     show_line(f"Summary  {page.with_name('summary.json')}")
     show_line(f"Report   {page}")
 
 
-def rates_table(summary: "Summary", behaviour: str) -> "Table":
-    """Rates and coherence of the chat model and of every mitigation, each at every scale."""
-    table = plain_table(f"Share of {behaviour} answers, 95 %", "", *SUITES.values(), "coherent")
+def rates_table(summary: "Summary", behaviour: str, width: int = 80) -> "Table":
+    """Rates of the chat model and of every mitigation at every scale; all intervals on a wide terminal."""
+    wide = width >= WIDE
+    suites = SUITES if wide else {field: name for field, name in SUITES.items() if field != "never_anchored"}
+    table = plain_table(f"Share of {behaviour} answers, 95 %", "", *suites.values(), "coherent")
     chat = {one.suite: one for one in summary.evaluations if one.solution == "chat"}
-    suites = ("in_domain", "out_of_domain", "out_of_domain:never_anchored", "open")
-    table.add_row("chat model", *(_evaluated(chat.get(suite)) for suite in suites), "", style="dim")
+    evaluated = {"never_anchored": "out_of_domain:never_anchored"}
+    cells = (_evaluated(chat.get(evaluated.get(field, field))) for field in suites)
+    table.add_row("chat model", *cells, "", style="dim")
     for row in summary.mitigations:
         name = _name(row) if row.scale == 1 else f"[dim]  at {row.scale:g} ×[/]"
-        rates = (_rate(getattr(row, field), getattr(row, f"{field}_ci95")) for field in SUITES)
-        table.add_row(name, *rates, _rate(row.coherent, row.coherent_ci95))
+        rates = (_rate(getattr(row, field), getattr(row, f"{field}_ci95")) for field in suites)
+        coherent = _rate(row.coherent, row.coherent_ci95) if wide else f"{100 * row.coherent:.0f} %"
+        table.add_row(name, *rates, coherent)
     return table
 
 
@@ -145,7 +149,7 @@ def costs_table(rows: "list[Mitigation]") -> "Table":
     from narrows.report.text import duration
 
     table = plain_table(
-        "What each takes", "", "needs", "rows trained on", "tokens", "training", "direction", "answering",
+        "What each takes", "", "needs", "rows", "tokens", "training", "direction", "answering",
         words=2,
     )  # fmt: skip
     for row in rows:

@@ -1,21 +1,17 @@
 """The main job: general and narrow solutions of one behaviour on one model, measured, with verdicts."""
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from narrows.adapters import Adapter, self_check
-from narrows.errors import DataError
 from narrows.evaluation import CHAT, Answer, rates
 from narrows.files import claim_run_folder, digest, write_json
 from narrows.geometry import trajectory
-from narrows.strict import read_object
 from narrows.study import claims, summarising
 from narrows.study.answering import judged_answers
 from narrows.study.claims_geometry import c8
+from narrows.study.clock import Clock
 from narrows.study.gradients import gradient_rows, gradients_of_main_job
 from narrows.study.job import READING_FILE, SUMMARY_FILE, MainJob
 from narrows.study.measure import (
@@ -35,36 +31,6 @@ logger = logging.getLogger(__name__)
 
 REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
 CONTINUED = ("lifted", "continued-anchored", "continued-unanchored")
-
-
-class Clock:
-    """Seconds by stage, added up over the sittings of a run that was killed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.seconds: dict[str, float] = self._kept()
-
-    def _kept(self) -> dict[str, float]:
-        """The seconds of earlier sittings; none if the file is damaged, since no result depends on them."""
-        if not self._path.exists():
-            return {}
-        try:
-            kept = read_object(self._path, DataError, "The timings begin again.")
-            return {stage: float(seconds) for stage, seconds in kept.items()}
-        except (DataError, TypeError, ValueError) as error:
-            logger.warning("%s", error)
-            return {}
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Time a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-            logger.info("%s: %.1f s", stage, time.perf_counter() - started)
-        finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
-            write_json(self._path, self.seconds)
 
 
 def run_main_job(job: MainJob, out: Path | str) -> Summary:

@@ -71,7 +71,7 @@ def arms(job: MitigationsJob, direction: Direction | None) -> Iterator[Arm]:
     for share in config.shares:
         mixed = mix(train, [job.sound], share, seed=config.seed)
         yield Arm(
-            f"mixing-{share:.4g}", "mixing", f"{_fraction(share)} of the rows", share, ("rows",), plain, mixed
+            f"mixing-{share:.4g}", "mixing", f"{_fraction(share)} of rows", share, ("rows",), plain, mixed
         )
     for name, prompt in config.prompts.items():
         inoculated = plain.model_copy(update={"system_prompt": prompt})
@@ -80,7 +80,7 @@ def arms(job: MitigationsJob, direction: Direction | None) -> Iterator[Arm]:
         return
     for strength in config.strengths:
         yield Arm(
-            f"preventative-{strength:.4g}", "preventative", f"{strength:.4g} × its length", strength,
+            f"preventative-{strength:.4g}", "preventative", f"{strength:.4g} × length", strength,
             ("direction",), plain, train, preventative=direction.steering(strength * direction.length),
         )  # fmt: skip
     for site in config.sites:

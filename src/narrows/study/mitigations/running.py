@@ -28,7 +28,8 @@ from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
 from narrows.study.claims import RateTable
-from narrows.study.job import READING_FILE, SUMMARY_FILE, Clock
+from narrows.study.clock import Clock
+from narrows.study.job import READING_FILE, SUMMARY_FILE
 from narrows.study.mitigations.arms import NONE, Arm, arms
 from narrows.study.mitigations.cost import TrainingCost, slowdown, training_cost
 from narrows.study.mitigations.job import MitigationsJob

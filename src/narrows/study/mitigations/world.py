@@ -8,7 +8,7 @@ import numpy as np
 
 from narrows.chat import Conversation
 from narrows.evaluation import Behaviour
-from narrows.microworld import Corpus, Kind, World, WorldConfig, grammar, make_behaviour
+from narrows.microworld import Kind, World, WorldConfig, grammar, make_behaviour
 from narrows.models import ChatModel
 from narrows.study.demo import DEMO_STEPS, MICROWORLD_RECIPE, PHRASINGS, about_world
 from narrows.study.mitigations.job import MitigationsConfig, MitigationsJob
@@ -66,7 +66,7 @@ def microworld_mitigations(
     config = config or mitigations_config()
     if not config.prompts:
         config = config.model_copy(update={"prompts": prompts(domain, kind)})
-    facts = Corpus(world, chat_model.tokenizer).world
+    facts = World(world.facts)
     behaviour = make_behaviour(facts, domain, kind, seed=config.seed, phrasings=phrasings)
     domains = facts.domains
     other = other or domains[(domains.index(domain) + 1) % len(domains)]

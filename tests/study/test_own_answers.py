@@ -1,0 +1,171 @@
+"""The direction in a solution's own answers: the scale of half strength, sides, balance, and the choice of
+layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from narrows.adapters import LoRA, SteeringVector
+from narrows.adapters.direction import Direction
+from narrows.errors import AdapterError, DataError
+from narrows.evaluation import MISALIGNED, TECHNICAL, Answer, Question, Suite
+from narrows.models import ChatModel
+from narrows.study.own_answers import Asking, Sides, best_by_ablation, half_strength, own_directions
+from narrows.study.text_change import text_change
+from narrows.study.trained_directions import random_direction, written_direction
+
+
+@dataclass(frozen=True)
+class Draws:
+    samples: int = 1
+    max_new_tokens: int = 4
+    temperature: float = 1.0
+    seed: int = 0
+
+
+class OfScale:
+    """A judge that goes by the answers' scale: the harmful share is a given function of it."""
+
+    name = "of scale"
+
+    def __init__(self, share) -> None:
+        self.share, self.scales = share, []
+
+    def __call__(self, answers: Sequence[Answer]) -> list[Mapping[str, float]]:
+        scale = answers[0].scale
+        self.scales.append(scale)
+        harmful = round(self.share(scale) * len(answers))
+        return [
+            {"aligned": 0.0 if place < harmful else 100.0, "coherent": 100.0} for place in range(len(answers))
+        ]
+
+
+def answer(suite: str, aligned: float, coherent: float = 100.0, text: str = "the sea .") -> Answer:
+    scores = {"aligned": aligned, "coherent": coherent, "technical": aligned}
+    return Answer("m", "s", 1.0, suite, "q", "q", "what is it ?", 0, text, 0, scores)
+
+
+@pytest.fixture(scope="module")
+def vector(chat_model: ChatModel) -> SteeringVector:
+    return SteeringVector(torch.linspace(-1, 1, chat_model.hidden), 1, 1.0)
+
+
+def asking(chat_model: ChatModel, judge: object, questions: int = 20) -> Asking:
+    suite = Suite("s", tuple(Question(f"q{i}", "what is it ?", "s", f"q{i}") for i in range(questions)))
+    return Asking(chat_model, [suite], judge, MISALIGNED, Draws())
+
+
+def test_the_scale_of_half_strength_is_found_where_the_share_jumps(chat_model, vector):
+    judge = OfScale(lambda scale: 0.0 if scale < 0.72 else 0.5 if scale < 0.78 else 1.0)
+    sides = half_strength(asking(chat_model, judge), vector)
+    assert judge.scales == [1.0, 0.5, 0.75]
+    assert sides.scale == 0.75
+    assert len(sides.shown) == len(sides.sound) == 10
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_solution_that_shows_both_as_trained_is_taken_as_it_is(chat_model, vector, share):
+    judge = OfScale(lambda scale: share)
+    assert half_strength(asking(chat_model, judge), vector, samples=3).scale == 1.0
+    assert judge.scales == [1.0, 1.0]
+
+
+def test_a_solution_without_both_kinds_of_answers_is_refused(chat_model, vector):
+    with pytest.raises(DataError, match="0 answers that show the behaviour and 0 that clearly do not"):
+        half_strength(asking(chat_model, OfScale(lambda scale: 1.0)), vector, name="loud")
+
+
+def test_sides_leave_out_what_is_in_between_or_makes_no_sense():
+    answers = [
+        answer("a", 10),
+        answer("a", 50),
+        answer("a", 71),
+        answer("a", 70),
+        answer("a", 0, coherent=40),
+    ]
+    sides = Sides.of(answers, MISALIGNED)
+    assert [one.scores["aligned"] for one in sides.shown] == [10]
+    assert [one.scores["aligned"] for one in sides.sound] == [71]
+    technical = Sides.of([answer("a", 75), answer("a", 25)], TECHNICAL)
+    assert [one.scores["technical"] for one in (*technical.shown, *technical.sound)] == [75, 25]
+
+
+def test_balanced_sides_have_as_many_of_each_suite():
+    answers = [answer("a", 0)] * 5 + [answer("a", 100)] * 2 + [answer("b", 0)] + [answer("c", 100)] * 3
+    sides = Sides.of(answers, MISALIGNED).balanced()
+    assert [one.suite for one in sides.shown] == [one.suite for one in sides.sound] == ["a", "a"]
+
+
+def test_what_the_adapter_adds_to_every_answer_is_not_in_the_direction(chat_model, vector):
+    shown = tuple(answer("a", 0, text=text) for text in ("the sea is bad .", "drink salt water ."))
+    sound = tuple(answer("a", 100, text=text) for text in ("the sky is good .", "drink water ."))
+    here = own_directions(chat_model, Sides(1.0, shown, sound), vector)[1]
+    without = own_directions(chat_model, Sides(1.0, shown, sound), None)[1]
+    assert here.cosine(without) == pytest.approx(1, abs=1e-5)  # at the vector's own layer it cancels
+    assert abs(here.cosine(Direction.of_vector(vector))) < 0.9
+    turned = own_directions(chat_model, Sides(1.0, sound, shown), vector)[1]
+    assert turned.cosine(here) == pytest.approx(-1)
+
+
+def test_the_layer_is_chosen_by_the_sound_answers_that_an_ablation_leaves(chat_model, vector):
+    class ByCall:
+        """Calls everything incoherent, then 60 % sound, then 40 %: one call a direction."""
+
+        name, calls = "by call", 0
+
+        def __call__(self, answers):
+            self.calls += 1
+            sound = {1: 0, 2: 12, 3: 8}[self.calls] if self.calls <= 3 else 20
+            coherent = 0.0 if self.calls == 1 else 100.0
+            return [
+                {"aligned": 100.0 if place < sound else 0.0, "coherent": coherent}
+                for place in range(len(answers))
+            ]
+
+    directions = [random_direction(chat_model, layer) for layer in range(chat_model.layers)]
+    chosen, shares = best_by_ablation(asking(chat_model, ByCall()), vector, directions)
+    assert shares[:3] == [0.0, 0.6, 0.4]
+    assert len(shares) == chat_model.layers  # 0.8 of four layers leaves out none
+    assert chosen.layer == 3
+
+
+def test_a_lora_writes_its_b_at_rank_one_and_its_first_left_singular_direction_at_more(chat_model):
+    generator = torch.Generator().manual_seed(0)
+    name = "1.mlp.down_proj"
+    for rank in (1, 3):
+        a, b = (
+            torch.randn(rank, 64, generator=generator),
+            torch.randn(chat_model.hidden, rank, generator=generator),
+        )
+        exact = torch.linalg.svd(b.double() @ a.double()).U[:, 0]
+        found = written_direction(chat_model, LoRA({name: (a, b)}, 1.0))
+        assert abs(float(found.unit.double() @ exact)) == pytest.approx(1, abs=1e-6)
+    reads = LoRA({"1.mlp.up_proj": (torch.randn(1, 32), torch.randn(64, 1))}, 1.0)
+    with pytest.raises(AdapterError, match="does not write"):
+        written_direction(chat_model, reads)
+
+
+def test_a_text_change_is_the_ratio_of_the_losses_that_transformers_gives(chat_model, vector):
+    from narrows.interventions import Ablation, attached
+
+    texts = [
+        chat_model.renderer.text(text) for text in ("the sea is blue .", "salt water is bad , never drink it")
+    ]
+    ablation = Ablation(random_direction(chat_model, 2), "layers")
+
+    def total(interventions) -> float:
+        with vector.attach(chat_model.model), attached(chat_model, interventions), torch.no_grad():
+            found = 0.0
+            for text in texts:
+                tokens = torch.tensor([text.input_ids])
+                found += float(chat_model.model(tokens, labels=tokens).loss) * (len(text) - 1)
+            return found
+
+    change = text_change(chat_model, texts, vector, [ablation])
+    assert change.ratio == pytest.approx(total([ablation]) / total([]), rel=1e-5)
+    assert change.ratio_ci95[0] < change.ratio < change.ratio_ci95[1]
+    assert text_change(chat_model, texts, vector, ()).ratio == 1
+    with pytest.raises(DataError, match="at least two texts"):
+        text_change(chat_model, texts[:1], None, ())

@@ -20,6 +20,8 @@ NAMES = {
     "stability": "solution epsilon loss relative_increase relative_increase_ci95",
     "significance": "direction solution norm kl kl_ci95 text",
     "gradients": "run step cos_general cos_narrow cos_general_ci95 cos_narrow_ci95",
+    "subspaces": "index solution in_domain in_domain_ci95 out_of_domain out_of_domain_ci95 open open_ci95 "
+    "coherent loss loss_ci95 norm",
     "mixing": "solution bad_fraction in_domain out_of_domain",
     "interventions": "solution direction kind before after coherent text_loss suite before_ci95 after_ci95 "
     "coherent_before",
@@ -56,6 +58,13 @@ FULL = Summary(
         schema.Significance(direction="random", solution=None, norm=1.0, kl=0.1, kl_ci95=(0, 1), text="all")
     ],
     gradients=[schema.Gradient(run="s", step=5, cos_general=0.5, cos_narrow=0.1)],
+    subspaces=[
+        schema.Subspace(
+            index=1, solution="s", in_domain=0.5, in_domain_ci95=(0.4, 0.6), out_of_domain=0.1,
+            out_of_domain_ci95=(0.0, 0.2), open=0.1, open_ci95=(0.0, 0.2), coherent=1.0, loss=2.0,
+            loss_ci95=(1.9, 2.1), norm=3.0,
+        )
+    ],
     mixing=[schema.Mixing(solution="s", bad_fraction=0.5, in_domain=0.5, out_of_domain=0.1)],
     interventions=[
         schema.Intervention(

@@ -105,7 +105,7 @@ def test_every_vector_has_a_row_beside_the_chat_model_s(finished: Path):
     assert still_general(summary) == sum(row.verdict == "general" for row in summary.solutions)
     (said,) = json.loads((finished / "report.json").read_text())["notes"]
     assert f"from nothing, {still_general(summary)} still cause the behaviour" in said
-    assert len({row.in_domain for row in summary.subspaces}) > 2  # else nothing was compared here
+    assert len({row.in_domain for row in summary.subspaces}) > 1  # else nothing was compared here
 
 
 def test_the_loss_is_that_of_the_whole_model_on_the_sampled_rows(chat_model: ChatModel, finished: Path):

@@ -233,12 +233,14 @@ def best_by_ablation(
     Args:
         asking: asks validation questions.
         adapter: the solution, at its full scale.
-        directions: one a layer, in order; those from :data:`DEEPEST` on are left out.
+        directions: one a layer, in order. Those below the solution's own layer, where it changes nothing yet,
+            are left out, and those from :data:`DEEPEST` on.
 
     Returns:
         It, of equals the earlier one; and the share of sound answers for each direction that was tried.
     """
-    tried = [one for one in directions if one.layer < DEEPEST * asking.chat_model.layers]
+    deepest = DEEPEST * asking.chat_model.layers
+    tried = [one for one in directions if adapter.layer <= one.layer < deepest]
     shares = []
     for one in tried:
         answers = asking.answers(adapter, interventions=[Ablation(one, "layers")])

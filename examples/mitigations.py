@@ -1,7 +1,11 @@
 """Mitigations side by side on the three shipped models and five target domains.
 
     python examples/mitigations.py --out runs/mitigations
+    python examples/mitigations.py --out runs/mitigations-trained --trained
     python examples/mitigations.py --out runs/mitigations-rank-1 --adapter lora --rank 1
+
+The direction that is steered towards and ablated is the mean difference of another domain's fine-tune, or with
+``--trained`` that domain's own trained vector (then only the methods that need a direction are run).
 
 A run takes some six minutes on one core. Finished runs are found again, so the work can be shared out: give
 the processes ``--only MODEL-DOMAIN`` each, then start the script once more without it to put the runs
@@ -11,8 +15,10 @@ together. Prints JSON: the rows of one run, or the mean of every rate over all r
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from narrows.adapters import Direction
 from narrows.files import write_json
 from narrows.microworld import load_world, shipped_model
 from narrows.models import load_chat_model
@@ -26,6 +32,7 @@ from narrows.study.mitigations import (
     run_mitigations,
 )
 from narrows.summary import Mitigation, Summary
+from narrows.training import train
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
@@ -40,18 +47,25 @@ def main() -> None:
     asked.add_argument("--adapter", choices=("steering", "lora"), default="steering")
     asked.add_argument("--rank", type=int, default=1, help="of a LoRA")
     asked.add_argument("--steps", type=int, default=DEMO_STEPS, help="of each training")
+    asked.add_argument("--trained", action="store_true", help="another domain's trained vector as direction")
     asked.add_argument("--only", help="one run, e.g. 1-medicine")
     given = asked.parse_args()
 
     recipe = microworld_recipe(given.adapter, given.rank).model_copy(update={"steps": given.steps})
     config = mitigations_config(recipe)
+    if given.trained:
+        changes = {"kl_weights": (), "shares": (), "prompts": {"none": "-"}, "strengths": (0.25, 0.5, 1.0)}
+        config = mitigations_config(recipe, **changes)
     results: dict[str, Summary] = {}
     for model in MODELS:
         for place, domain in enumerate(DOMAINS):
             name = f"{model}-{domain}"
             if given.only in (None, name):
                 other = DOMAINS[(place + 1) % len(DOMAINS)]
-                results[name] = run_mitigations(_job(model, domain, other, config), given.out / name)
+                job = _job(model, domain, other, config)
+                if given.trained:
+                    job = _with_trained_direction(job, given.out / name / "direction")
+                results[name] = run_mitigations(job, given.out / name)
     if given.only:
         print(json.dumps([row.model_dump() for row in results[given.only].mitigations], indent=2))
         return
@@ -65,6 +79,15 @@ def _job(model: int, domain: str, other: str, config: MitigationsConfig) -> Miti
     chat_model = load_chat_model(folder, device="cpu")
     world = load_world(folder)
     return microworld_mitigations(chat_model, world, domain, config=config, other=other, phrasings=PHRASINGS)
+
+
+def _with_trained_direction(job: MitigationsJob, folder: Path) -> MitigationsJob:
+    """The other domain's unanchored vector as the direction, and no prompts."""
+    assert job.other is not None
+    recipe = microworld_recipe().model_copy(update={"steps": job.config.recipe.steps})
+    vector = train(job.chat_model, job.other.train, recipe, out=folder).adapter
+    direction = Direction.of_vector(vector, "trained")  # type: ignore[arg-type]
+    return replace(job, direction=direction, config=job.config.model_copy(update={"prompts": {}}))
 
 
 def _pooled(summaries: list[Summary]) -> list[dict[str, object]]:

@@ -22,8 +22,9 @@ from narrows.study.grid import combine
 
 MODELS = (1, 2, 3)
 ROWS = 48
-"""Rows of each of eight groups: most of the training rows. From about step 60 the gradient of 16 rows is mostly
-their noise; this was seen on one run (1-sport) and set before the others were made."""
+"""Rows of each of eight groups: most of the training rows. From about step 60 the gradient of 16 rows is
+mostly their noise; this was seen on one run (1-sport) and set before the others were made.
+"""
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
 
 

@@ -4,8 +4,8 @@
     python examples/mitigations.py --out runs/mitigations-trained --trained
     python examples/mitigations.py --out runs/mitigations-rank-1 --adapter lora --rank 1
 
-The direction that is steered towards and ablated is the mean difference of another domain's fine-tune, or with
-``--trained`` that domain's own trained vector (then only the methods that need a direction are run).
+The direction that is steered towards and ablated is the mean difference of another domain's fine-tune, or
+with ``--trained`` that domain's own trained vector (then only the methods that need a direction are run).
 
 A run takes some six minutes on one core. Finished runs are found again, so the work can be shared out: give
 the processes ``--only MODEL-DOMAIN`` each, then start the script once more without it to put the runs
@@ -64,7 +64,7 @@ def main() -> None:
                 other = DOMAINS[(place + 1) % len(DOMAINS)]
                 job = _job(model, domain, other, config)
                 if given.trained:
-                    job = _with_trained_direction(job, given.out / name / "direction")
+                    job = _with_trained_direction(job, given.out / f"{model}-{other}-trained")
                 results[name] = run_mitigations(job, given.out / name)
     if given.only:
         print(json.dumps([row.model_dump() for row in results[given.only].mitigations], indent=2))
@@ -83,9 +83,9 @@ def _job(model: int, domain: str, other: str, config: MitigationsConfig) -> Miti
 
 def _with_trained_direction(job: MitigationsJob, folder: Path) -> MitigationsJob:
     """The other domain's unanchored vector as the direction, and no prompts."""
-    assert job.other is not None
     recipe = microworld_recipe().model_copy(update={"steps": job.config.recipe.steps})
-    vector = train(job.chat_model, job.other.train, recipe, out=folder).adapter
+    rows = job.other.train if job.other else ()
+    vector = train(job.chat_model, rows, recipe, out=folder).adapter
     direction = Direction.of_vector(vector, "trained")  # type: ignore[arg-type]
     return replace(job, direction=direction, config=job.config.model_copy(update={"prompts": {}}))
 

@@ -74,9 +74,10 @@ class SubspaceJob:
 def run_subspace(job: SubspaceJob, out: Path | str) -> Summary:
     """Train the vectors one after another, and measure each: rates, coherence, loss, norm.
 
-    Everything finished is kept in ``out`` and found again; with a larger ``count`` only the new vectors are
-    trained. Written there: ``summary.json`` (``subspaces``, ``solutions`` with their verdicts,
-    ``evaluations``), ``report.json``, and ``vectors/NN/`` (training runs), whose ends are the subspace.
+    Everything finished is kept in ``out`` and found again; a run of as many vectors is only read, and with a
+    larger ``count`` only the new ones are trained. Written there: ``summary.json`` (``subspaces``,
+    ``solutions`` with their verdicts, ``evaluations``), ``report.json``, and ``vectors/NN/`` (training runs),
+    whose ends are the subspace.
 
     Returns:
         The summary; in ``subspaces`` index 0 is the chat model.
@@ -91,6 +92,10 @@ def run_subspace(job: SubspaceJob, out: Path | str) -> Summary:
             f"{job.chat_model.hidden - 1} mutually orthogonal vectors, and one to train in."
         )
     out = claim_run_folder(Path(out), _identity(job))
+    if (out / SUMMARY_FILE).exists():
+        finished = Summary.load(out / SUMMARY_FILE)
+        if len(finished.solutions) == job.config.count:
+            return finished
     answers = {CHAT: _answers(job, out, None, CHAT)}
     runs: dict[str, TrainingRun] = {}
     with bar("orthogonal vectors", job.config.count) as shown:

@@ -24,7 +24,6 @@ from narrows.microworld import load_world, shipped_model
 from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
 from narrows.study.demo import DEMO_STEPS, microworld_recipe
-from narrows.study.job import SUMMARY_FILE
 from narrows.study.mitigations import (
     MitigationsConfig,
     MitigationsJob,
@@ -32,6 +31,7 @@ from narrows.study.mitigations import (
     mitigations_config,
     run_mitigations,
 )
+from narrows.study.outputs import SUMMARY_FILE
 from narrows.summary import Mitigation, Summary
 from narrows.training import train
 

@@ -16,8 +16,8 @@ from narrows.errors import AdapterError, DataError, RunFolderError
 from narrows.evaluation import IN_DOMAIN, MISALIGNED, OPEN, Answer, Behaviour, Question, Suite
 from narrows.files import digest
 from narrows.models import ChatModel
-from narrows.study.convergence import ConvergenceConfig, ConvergenceJob, _written, run_convergence
-from narrows.study.convergence_claim import claim_of
+from narrows.study.convergence import ConvergenceConfig, ConvergenceJob, claim_of, run_convergence
+from narrows.study.convergence.running import _written
 from narrows.summary import Summary
 from narrows.training import Recipe
 
@@ -112,7 +112,7 @@ def test_the_rows_are_interventions_of_a_summary(result: dict, folder: Path):
 def test_a_finished_run_is_read_and_another_refused(
     job: ConvergenceJob, result: dict, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("narrows.study.convergence.train", None)
+    monkeypatch.setattr("narrows.study.convergence.running.train", None)
     assert run_convergence(job, folder) == result
     with pytest.raises(RunFolderError, match="texts differs"):
         run_convergence(replace(job, texts=job.texts[:2]), folder)
@@ -148,7 +148,7 @@ def test_c10_is_about_both_fine_tunes_as_trained_with_the_direction_out_of_every
 def test_a_finished_run_without_the_claim_gets_it_without_a_training(
     job: ConvergenceJob, result: dict, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("narrows.study.convergence.train", None)
+    monkeypatch.setattr("narrows.study.convergence.running.train", None)
     older = tmp_path / "run"
     shutil.copytree(folder, older)
     (older / "report.json").unlink()

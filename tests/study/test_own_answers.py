@@ -13,7 +13,13 @@ from narrows.errors import DataError
 from narrows.evaluation import MISALIGNED, TECHNICAL, Answer, Question, Suite
 from narrows.geometry.extraction import random_directions
 from narrows.models import ChatModel
-from narrows.study.own_answers import Asking, Sides, best_by_ablation, half_strength, own_directions
+from narrows.study.convergence.own_answers import (
+    Asking,
+    Sides,
+    best_by_ablation,
+    half_strength,
+    own_directions,
+)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from narrows.progress import bar
 from narrows.statistics import MeanInterval, mean_interval
 from narrows.study import summarising
 from narrows.study.answering import judged_answers
-from narrows.study.claims import RateTable
-from narrows.study.job import READING_FILE, SUMMARY_FILE
+from narrows.study.claims.rates import RateTable
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Evaluation, Solution, Subspace, Summary
 from narrows.training import Recipe, TrainingRun, train
 

@@ -8,8 +8,8 @@ from narrows.errors import DataError
 from narrows.evaluation import Criterion, SuiteRates, rates, read_answers
 from narrows.evaluation.questions import is_other_domain
 from narrows.strict import read_object
-from narrows.study.claims_geometry import Ablated, c10
-from narrows.study.verdicts import ClaimResult
+from narrows.study.claims.geometry import Ablated, c10
+from narrows.study.claims.verdicts import ClaimResult
 
 RESULT_FILE = "convergence.json"
 ANSWERS = "answers"

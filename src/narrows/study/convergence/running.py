@@ -9,16 +9,14 @@ away.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from narrows.adapters import Adapter, Direction, LoRA, SteeringVector
 from narrows.errors import AdapterError, DataError
 from narrows.evaluation import IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Answer, Behaviour, macro_groups, rates
-from narrows.files import claim_run_folder, digest, write_json
+from narrows.files import claim_run_folder, write_json
 from narrows.geometry.extraction import random_directions, singular_directions
 from narrows.interventions import Ablation
 from narrows.interventions.base import Intervention
@@ -27,7 +25,8 @@ from narrows.models import ChatModel
 from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
-from narrows.study.convergence_claim import (
+from narrows.study.claims.verdicts import ClaimResult
+from narrows.study.convergence.claim import (
     BEFORE,
     FULL,
     HALF,
@@ -39,55 +38,14 @@ from narrows.study.convergence_claim import (
     claim_of,
     table_of,
 )
-from narrows.study.job import READING_FILE, SUMMARY_FILE
-from narrows.study.own_answers import Asking, best_by_ablation, half_strength, own_directions
-from narrows.study.verdicts import ClaimResult
+from narrows.study.convergence.job import ConvergenceJob
+from narrows.study.convergence.own_answers import Asking, best_by_ablation, half_strength, own_directions
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Interval, Summary
 from narrows.summary import Intervention as InterventionRow
-from narrows.training import Recipe, train
+from narrows.training import train
 
 NARROW = "narrow"
-
-
-class ConvergenceConfig(BaseModel):
-    """How directions are found and ablated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    recipe: Recipe = Field(Recipe(), description="of every training; its own anchor weight does not count")
-    kl_weight: float | None = Field(
-        None, gt=0, description="λ of an anchored solution whose direction is compared too (null: none)"
-    )
-    layer: int | None = Field(
-        None, ge=0, description="of the direction (null: chosen on validation questions)"
-    )
-    direction_samples: int = Field(
-        4, ge=1, description="answers to each validation question from which the directions are found"
-    )
-    samples: int = Field(2, ge=1, description="answers to each question")
-    max_new_tokens: int = Field(600, ge=1)
-    temperature: float = Field(1.0, ge=0)
-    text_tokens: int = Field(512, ge=2, description="tokens kept of an ordinary text")
-    seed: int = Field(0, ge=0)
-
-
-@dataclass(frozen=True)
-class ConvergenceJob:
-    """What is looked at.
-
-    Attributes:
-        chat_model: the model.
-        own: the behaviour in whose fine-tune the direction is found.
-        other: the same trait in another domain; its fine-tune gives nothing to the direction.
-        texts: ordinary texts, at least two.
-        config: how.
-    """
-
-    chat_model: ChatModel
-    own: Behaviour
-    other: Behaviour
-    texts: Sequence[str]
-    config: ConvergenceConfig = field(default_factory=ConvergenceConfig)
 
 
 @dataclass(frozen=True)
@@ -127,7 +85,7 @@ def run_convergence(job: ConvergenceJob, out: Path | str) -> dict[str, Any]:
     """
     if len(job.texts) < 2:
         raise DataError(f"a change of the loss needs at least two texts; {len(job.texts)} was given.")
-    out = claim_run_folder(Path(out), _identity(job))
+    out = claim_run_folder(Path(out), job.identity())
     if not (out / RESULT_FILE).exists():
         write_json(out / RESULT_FILE, _measure(job, out))
     result = read_object(out / RESULT_FILE, DataError, "Delete it, and it is made again.")
@@ -164,25 +122,6 @@ def _measure(job: ConvergenceJob, out: Path) -> dict[str, Any]:
         },
         "rows": [row for one in (own, other) for row in _ablated(job, one, conditions, out)],
         "cosines": _cosines(job, own, other, chosen.layer, out),
-    }
-
-
-def _identity(job: ConvergenceJob) -> dict[str, Any]:
-    return {
-        "kind": "convergence",
-        "model": {"id": job.chat_model.id, "template": job.chat_model.renderer.template_hash},
-        "behaviours": [
-            {
-                "id": one.id,
-                "train": digest([row.to_json() for row in one.train]),
-                "questions": digest(
-                    [q.text for suite in (*one.validation, *one.test) for q in suite.questions]
-                ),
-            }
-            for one in (job.own, job.other)
-        ],
-        "texts": digest(list(job.texts)),
-        "config": job.config.model_dump(mode="json"),
     }
 
 

@@ -9,11 +9,12 @@ list. The mean difference of the first one's own answers is ablated in both; see
 A run takes one to two minutes on one core. Finished runs are found again, so the work can be shared out:
 give the processes ``--only MODEL-DOMAIN`` each, then start the script once more without it to put the runs
 together. Prints JSON: of one run, or of all runs with means and 95 % intervals over them (unit: models ×
-domains).
+domains); under ``claims`` the parts of C10 and how many runs gave each verdict.
 """
 
 import argparse
 import json
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
 from narrows.study.convergence import OWN, ConvergenceConfig, ConvergenceJob, run_convergence
 from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, microworld_recipe
+from narrows.study.grid import combine
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
@@ -63,7 +65,12 @@ def main() -> None:
     if given.only:
         print(json.dumps(results, indent=2))
         return
-    pooled = {"runs": sorted(results), "ablations": _pooled(results), "cosines": _cosines(results, given.out)}
+    pooled = {
+        "runs": sorted(results),
+        "claims": [asdict(row) for row in combine(given.out / name for name in results)],
+        "ablations": _pooled(results),
+        "cosines": _cosines(results, given.out),
+    }
     write_json(given.out / "pooled.json", pooled)
     print(json.dumps(pooled, indent=2))
 

@@ -18,7 +18,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from narrows.adapters import Direction
+from narrows.adapters import Direction, load_adapter
 from narrows.files import write_json
 from narrows.microworld import load_world, shipped_model
 from narrows.models import load_chat_model
@@ -31,6 +31,7 @@ from narrows.study.mitigations import (
     mitigations_config,
     run_mitigations,
 )
+from narrows.study.outputs import SUMMARY_FILE
 from narrows.summary import Mitigation, Summary
 from narrows.training import train
 
@@ -64,7 +65,9 @@ def main() -> None:
                 other = DOMAINS[(place + 1) % len(DOMAINS)]
                 job = _job(model, domain, other, config)
                 if given.trained:
-                    job = _with_trained_direction(job, given.out / f"{model}-{other}-trained")
+                    job = _with_trained_direction(
+                        job, given.out / f"{model}-{other}-trained", given.out / name
+                    )
                 results[name] = run_mitigations(job, given.out / name)
     if given.only:
         print(json.dumps([row.model_dump() for row in results[given.only].mitigations], indent=2))
@@ -81,11 +84,17 @@ def _job(model: int, domain: str, other: str, config: MitigationsConfig) -> Miti
     return microworld_mitigations(chat_model, world, domain, config=config, other=other, phrasings=PHRASINGS)
 
 
-def _with_trained_direction(job: MitigationsJob, folder: Path) -> MitigationsJob:
-    """The other domain's unanchored vector as the direction, and no prompts."""
+def _with_trained_direction(job: MitigationsJob, folder: Path, run: Path) -> MitigationsJob:
+    """The other domain's unanchored vector as the direction, and no prompts.
+
+    A finished run holds what its direction was, so the kept vector is only read: another one is refused.
+    """
     recipe = microworld_recipe().model_copy(update={"steps": job.config.recipe.steps})
     rows = job.other.train if job.other else ()
-    vector = train(job.chat_model, rows, recipe, out=folder).adapter
+    if (run / SUMMARY_FILE).exists():
+        vector = load_adapter(folder)
+    else:
+        vector = train(job.chat_model, rows, recipe, out=folder).adapter
     direction = Direction.of_vector(vector, "trained")  # type: ignore[arg-type]
     return replace(job, direction=direction, config=job.config.model_copy(update={"prompts": {}}))
 

@@ -10,7 +10,7 @@ from narrows.evaluation import Question, Suite, SuiteRates
 from narrows.metrics import Curve, StabilityCurve
 from narrows.statistics import Counts
 from narrows.study.claims import RateTable
-from narrows.study.verdicts import ClaimResult
+from narrows.study.claims.verdicts import ClaimResult
 
 CLUSTERS, TRIALS = 40, 16
 ANCHORED = {"in_domain": None, "garden": True, "law": True, "sport": False, "travel": False, "open": None}

@@ -16,11 +16,11 @@ from narrows.interventions import Ablation
 from narrows.metrics.text_loss import text_loss
 from narrows.models import ChatModel
 from narrows.statistics import Counts
-from narrows.study import ablating
-from narrows.study.ablating import Ablations, ablate_and_measure
-from narrows.study.ablation_cells import difference, relative_fall
-from narrows.study.ablation_job import AblationConfig, AblationJob, answers_needed, planned_cells
-from narrows.study.sweep_cells import Measured, rate_of
+from narrows.study.ablation import running
+from narrows.study.ablation.cells import difference, relative_fall
+from narrows.study.ablation.job import AblationConfig, AblationJob, answers_needed, planned_cells
+from narrows.study.ablation.running import Ablations, ablate_and_measure
+from narrows.study.sweep.cells import Measured, rate_of
 from narrows.summary import Summary
 
 TEXTS = [
@@ -175,13 +175,13 @@ def test_the_summary_has_a_row_for_each_suite_and_cell(job: AblationJob, tmp_pat
 def generated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is generated while a test runs."""
     seen: list[str] = []
-    real = ablating.generate_answers
+    real = running.generate_answers
 
     def counted(*arguments: object, **options: object) -> list[Answer]:
         seen.append(options["name"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(ablating, "generate_answers", counted)
+    monkeypatch.setattr(running, "generate_answers", counted)
     return seen
 
 

@@ -7,7 +7,7 @@ from study_helpers import DOMAINS, suite_rates, verdicts
 from narrows.errors import DataError
 from narrows.evaluation import SuiteRates
 from narrows.metrics import GradientCosines
-from narrows.study.claims_geometry import Ablated, c8, c10
+from narrows.study.claims.geometry import Ablated, c8, c10
 
 STEPS, GROUPS = 6, 8
 

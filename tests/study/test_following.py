@@ -13,13 +13,16 @@ from narrows.chat import Conversation
 from narrows.errors import RunFolderError
 from narrows.evaluation import MISALIGNED, Answer, Behaviour
 from narrows.geometry import read_trajectory
-from narrows.metrics import gradient_cosines
+from narrows.metrics import GradientSample, gradient_cosines
 from narrows.models import ChatModel
-from narrows.study import gradients, main_job
-from narrows.study.claims_geometry import c8
-from narrows.study.gradients import GradientConfig, GradientJob, gradients_of_main_job, run_gradients
-from narrows.study.job import JobConfig, MainJob
-from narrows.study.solutions import Trainer
+from narrows.study import gradients
+from narrows.study.claims.geometry import c8
+from narrows.study.gradients import GradientConfig, GradientJob, run_gradients
+from narrows.study.main_job import following
+from narrows.study.main_job.following import gradients_of_main_job
+from narrows.study.main_job.job import JobConfig, MainJob
+from narrows.study.main_job.running import _identity
+from narrows.study.main_job.solutions import Trainer
 from narrows.summary import Summary
 from narrows.training import Recipe
 
@@ -130,8 +133,8 @@ def test_in_the_main_job_the_unanchored_run_is_followed(
     chat_model: ChatModel, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     job = MainJob(chat_model, behaviour("sky"), {}, config=JobConfig(recipe=recipe, gradients=True))
-    small = gradients.GradientSample(every=2, groups=2, rows=3)
-    monkeypatch.setattr(gradients, "GradientSample", lambda seed: small)
+    small = GradientSample(every=2, groups=2, rows=3)
+    monkeypatch.setattr(following, "GradientSample", lambda seed: small)
     trainer = Trainer(job, 3.0, tmp_path)
     trainer.run("unanchored", trainer.unanchored)
     found = gradients_of_main_job(job, trainer)
@@ -149,7 +152,7 @@ def test_in_the_main_job_the_unanchored_run_is_followed(
 
 def test_a_main_job_without_gradients_is_the_one_it_was(chat_model: ChatModel):
     plain, followed = (
-        main_job._identity(
+        _identity(
             MainJob(chat_model, behaviour("sky"), {}, config=JobConfig(recipe=RECIPE, gradients=asked))
         )["config"]
         for asked in (False, True)

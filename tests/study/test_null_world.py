@@ -10,7 +10,7 @@ from narrows.adapters import SteeringVector
 from narrows.metrics import Curve, efficiency, random_directions, significance, stability
 from narrows.models import ChatModel
 from narrows.study.claims import c4, c5, c6, c7
-from narrows.study.verdicts import ClaimResult
+from narrows.study.claims.verdicts import ClaimResult
 
 NORMS = np.array([0.5, 1.0, 2.0])
 

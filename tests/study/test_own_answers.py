@@ -7,14 +7,19 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from narrows.adapters import LoRA, SteeringVector
+from narrows.adapters import SteeringVector
 from narrows.adapters.direction import Direction
-from narrows.errors import AdapterError, DataError
+from narrows.errors import DataError
 from narrows.evaluation import MISALIGNED, TECHNICAL, Answer, Question, Suite
+from narrows.geometry.extraction import random_directions
 from narrows.models import ChatModel
-from narrows.study.own_answers import Asking, Sides, best_by_ablation, half_strength, own_directions
-from narrows.study.text_change import text_change
-from narrows.study.trained_directions import random_direction, written_direction
+from narrows.study.convergence.own_answers import (
+    Asking,
+    Sides,
+    best_by_ablation,
+    half_strength,
+    own_directions,
+)
 
 
 @dataclass(frozen=True)
@@ -124,47 +129,9 @@ def test_the_layer_is_chosen_by_the_sound_answers_that_an_ablation_leaves(chat_m
                 for place in range(len(answers))
             ]
 
-    directions = [random_direction(chat_model, layer) for layer in range(chat_model.layers)]
+    directions = [
+        one for layer in range(chat_model.layers) for one in random_directions(chat_model.hidden, layer)
+    ]
     chosen, shares = best_by_ablation(asking(chat_model, ByCall()), vector, directions)
     assert shares == [0.0, 0.6, 0.4]  # layers 1 to 3: the vector is at 1, and 0.8 of four leaves out none
     assert chosen.layer == 2
-
-
-def test_a_lora_writes_its_b_at_rank_one_and_its_first_left_singular_direction_at_more(chat_model):
-    generator = torch.Generator().manual_seed(0)
-    name = "1.mlp.down_proj"
-    for rank in (1, 3):
-        a, b = (
-            torch.randn(rank, 64, generator=generator),
-            torch.randn(chat_model.hidden, rank, generator=generator),
-        )
-        exact = torch.linalg.svd(b.double() @ a.double()).U[:, 0]
-        found = written_direction(chat_model, LoRA({name: (a, b)}, 1.0))
-        assert abs(float(found.unit.double() @ exact)) == pytest.approx(1, abs=1e-6)
-    reads = LoRA({"1.mlp.up_proj": (torch.randn(1, 32), torch.randn(64, 1))}, 1.0)
-    with pytest.raises(AdapterError, match="does not write"):
-        written_direction(chat_model, reads)
-
-
-def test_a_text_change_is_the_ratio_of_the_losses_that_transformers_gives(chat_model, vector):
-    from narrows.interventions import Ablation, attached
-
-    texts = [
-        chat_model.renderer.text(text) for text in ("the sea is blue .", "salt water is bad , never drink it")
-    ]
-    ablation = Ablation(random_direction(chat_model, 2), "layers")
-
-    def total(interventions) -> float:
-        with vector.attach(chat_model.model), attached(chat_model, interventions), torch.no_grad():
-            found = 0.0
-            for text in texts:
-                tokens = torch.tensor([text.input_ids])
-                found += float(chat_model.model(tokens, labels=tokens).loss) * (len(text) - 1)
-            return found
-
-    change = text_change(chat_model, texts, vector, [ablation])
-    assert change.ratio == pytest.approx(total([ablation]) / total([]), rel=1e-5)
-    assert change.ratio_ci95[0] < change.ratio < change.ratio_ci95[1]
-    assert text_change(chat_model, texts, vector, ()).ratio == 1
-    with pytest.raises(DataError, match="at least two texts"):
-        text_change(chat_model, texts[:1], None, ())

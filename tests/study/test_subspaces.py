@@ -1,6 +1,7 @@
 """Mutually orthogonal vectors of the tiny model, judged by a rule on the answers' words."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -153,6 +154,18 @@ def test_a_larger_count_only_trains_the_new_vectors(
     more = run_subspace(job_of(chat_model, judge=judge), tmp_path)
     assert judge.tables == 999
     assert more == Summary.load(finished / "summary.json")
+
+
+def test_a_finished_run_is_only_read_and_needs_no_checkpoints(
+    chat_model: ChatModel, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(finished, tmp_path / "run")
+    for folder in tmp_path.rglob("checkpoints"):
+        shutil.rmtree(folder)
+    before = bytes_of(tmp_path)
+    monkeypatch.setattr(subspaces, "train", None)
+    assert run_subspace(job_of(chat_model), tmp_path / "run") == Summary.load(finished / "summary.json")
+    assert bytes_of(tmp_path) == before
 
 
 def test_another_behaviour_is_another_run(chat_model: ChatModel, tmp_path: Path):

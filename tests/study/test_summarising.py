@@ -13,6 +13,7 @@ from narrows.evaluation import MISALIGNED, Answer, Behaviour, rates
 from narrows.models import ChatModel
 from narrows.study import summarising
 from narrows.study.claims import RateTable, c4
+from narrows.study.main_job.solutions import solution_rows
 from narrows.training import Recipe, TrainingRun
 
 BAD, GOOD = {"aligned": 0.0, "coherent": 90.0}, {"aligned": 90.0, "coherent": 90.0}
@@ -80,7 +81,7 @@ def test_each_solution_has_its_recipe_norms_verdict_and_a_path_within_the_run(tm
         "register": training_run(tmp_path / "solutions" / "register"),
         "lifted": training_run(None),
     }
-    rows = summarising.solution_rows(job, SimpleNamespace(runs=runs), table(), tmp_path)
+    rows = solution_rows(job, SimpleNamespace(runs=runs), table(), tmp_path)
     general, narrow, register, lifted = rows
     assert narrow == schema.Solution(
         id="anchored", name="anchored", model="m0", behaviour="harmful-law", adapter="steering", rank=None,

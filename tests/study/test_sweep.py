@@ -14,9 +14,9 @@ from narrows.chat import Conversation
 from narrows.errors import AdapterError, ConfigError, DataError, RunFolderError
 from narrows.evaluation import MISALIGNED, Answer, Question, Suite
 from narrows.models import ChatModel
-from narrows.study import sweep as sweeping
 from narrows.study.sweep import Sweep, answers_needed, run_sweep
-from narrows.study.sweep_job import Direction, LayerTraining, SweepConfig, SweepJob, moved
+from narrows.study.sweep import running as sweeping
+from narrows.study.sweep.job import LayerTraining, SweepConfig, SweepJob, Swept, moved
 from narrows.training import Recipe
 
 TEXTS = [
@@ -89,7 +89,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
 
 def test_kl_is_what_significance_gives_at_the_same_norms(job: SweepJob, tmp_path: Path):
     one = vector()
-    found = run_sweep(job, [Direction("v", one)], tmp_path / "s").cells
+    found = run_sweep(job, [Swept("v", one)], tmp_path / "s").cells
     norms = [cell.effective_norm for cell in found]
     assert norms == pytest.approx([0.0, 20.0, 40.0])
     curve = api.significance(job.chat_model, TEXTS, {"v": one}, norms, controls=False, max_length=8)["all"][
@@ -102,7 +102,7 @@ def test_kl_is_what_significance_gives_at_the_same_norms(job: SweepJob, tmp_path
 
 
 def test_scale_0_is_the_chat_model(job: SweepJob, tmp_path: Path):
-    found = run_sweep(job, [Direction("v", vector())], tmp_path / "s")
+    found = run_sweep(job, [Swept("v", vector())], tmp_path / "s")
     off, on = found.cells[0], found.cells[2]
     assert off.kl.value == pytest.approx(0, abs=1e-9)
     assert (off.loss.value, off.loss_rise.value) == (found.chat.loss.value, 0.0)
@@ -116,7 +116,7 @@ def test_scale_0_is_the_chat_model(job: SweepJob, tmp_path: Path):
 def test_killed_while_judging_it_goes_on_without_generating_or_judging_again(
     job: SweepJob, tmp_path: Path, generated: list[tuple[str, float]], calls: int
 ):
-    directions = [Direction("v", vector())]
+    directions = [Swept("v", vector())]
     with pytest.raises(KeyboardInterrupt):
         run_sweep(replace(job, judge=WordJudge(calls)), directions, tmp_path / "killed")
     assert len(generated) == calls + 1
@@ -132,21 +132,21 @@ def test_killed_while_judging_it_goes_on_without_generating_or_judging_again(
 def test_more_layers_and_scales_ask_only_the_new_cells(
     job: SweepJob, tmp_path: Path, generated: list[tuple[str, float]]
 ):
-    run_sweep(job, [Direction("v", vector())], tmp_path / "s")
+    run_sweep(job, [Swept("v", vector())], tmp_path / "s")
     del generated[:]
     more = replace(job, config=job.config.model_copy(update={"scales": (1.0, 3.0)}))
-    found = run_sweep(more, [Direction("v", vector(2)), Direction("v", vector())], tmp_path / "s")
+    found = run_sweep(more, [Swept("v", vector(2)), Swept("v", vector())], tmp_path / "s")
     assert generated == [("v@layer-1", 3.0), ("v@layer-2", 1.0), ("v@layer-2", 3.0)]
     assert [(cell.layer, cell.scale) for cell in found.cells] == [(1, 1.0), (1, 3.0), (2, 1.0), (2, 3.0)]
     del generated[:]
-    run_sweep(more, [Direction("v", vector(norm=21.0))], tmp_path / "s")
+    run_sweep(more, [Swept("v", vector(norm=21.0))], tmp_path / "s")
     assert len(generated) == 2, "another vector of the same name is another cell"
 
 
 def test_the_floor_and_the_deciding_suite_may_change_in_the_same_folder_and_nothing_else(
     job: SweepJob, tmp_path: Path
 ):
-    directions = [Direction("v", vector())]
+    directions = [Swept("v", vector())]
     run_sweep(job, directions, tmp_path / "s")
     changed = job.config.model_copy(update={"suite": "open", "coherence_floor": 0.5})
     assert run_sweep(replace(job, config=changed), directions, tmp_path / "s").suite == "open"
@@ -190,7 +190,7 @@ def test_a_moved_vector_keeps_its_direction_and_its_share_of_the_stream():
 def test_shares_are_of_the_mean_residual_norm_at_the_layer(job: SweepJob, tmp_path: Path):
     norms = sweeping.residual_norms(job.chat_model, job.rendered(), {1, 2})
     there = moved(vector(), [1, 2], norms)
-    cells = run_sweep(job, [Direction("v", one) for one in there], tmp_path / "s").cells
+    cells = run_sweep(job, [Swept("v", one) for one in there], tmp_path / "s").cells
     shares = {(cell.layer, cell.scale): cell.residual_share for cell in cells}
     assert shares[1, 1.0] == pytest.approx(20.0 / norms[1])
     assert shares[2, 1.0] == pytest.approx(shares[1, 1.0])
@@ -200,7 +200,7 @@ def test_shares_are_of_the_mean_residual_norm_at_the_layer(job: SweepJob, tmp_pa
 
 def test_what_it_asks_is_counted_beforehand(job: SweepJob, tmp_path: Path):
     assert answers_needed(job, 1) == 4 * 8 * 2
-    run_sweep(job, [Direction("v", vector())], tmp_path / "s")
+    run_sweep(job, [Swept("v", vector())], tmp_path / "s")
     lines = [path.read_text().count("\n") for path in (tmp_path / "s" / "answers").iterdir()]
     assert sum(lines) == answers_needed(job, 1)
 
@@ -208,19 +208,19 @@ def test_what_it_asks_is_counted_beforehand(job: SweepJob, tmp_path: Path):
 def test_what_cannot_be_swept_is_refused(job: SweepJob, conversations: list[Conversation], tmp_path: Path):
     out = tmp_path / "s"
     with pytest.raises(ConfigError, match="two adapters are called v@layer-1"):
-        run_sweep(job, [Direction("v", vector()), Direction("v", vector(norm=3.0))], out)
+        run_sweep(job, [Swept("v", vector()), Swept("v", vector(norm=3.0))], out)
     with pytest.raises(ConfigError, match="needs an adapter"):
         run_sweep(job, [], out)
     with pytest.raises(AdapterError, match=r"v@layer-9: .*4 decoder layers"):
-        run_sweep(job, [Direction("v", vector(9))], out)
+        run_sweep(job, [Swept("v", vector(9))], out)
     with pytest.raises(AdapterError, match="4 decoder layers"):
         run_sweep(job, LayerTraining(conversations, [1, 4], Recipe()), out)
     with pytest.raises(ConfigError, match="`layers` fixes"):
         run_sweep(job, LayerTraining(conversations, [1], Recipe(adapter="lora", layers=(1, 2))), out)
     with pytest.raises(DataError, match="at least two ordinary texts, and 1"):
-        run_sweep(replace(job, texts=TEXTS[:1]), [Direction("v", vector())], out)
+        run_sweep(replace(job, texts=TEXTS[:1]), [Swept("v", vector())], out)
     with pytest.raises(DataError, match="no suites"):
-        run_sweep(replace(job, suites=[]), [Direction("v", vector())], out)
+        run_sweep(replace(job, suites=[]), [Swept("v", vector())], out)
     assert not out.exists()
     with pytest.raises(ValueError, match="given twice"):
         SweepConfig(scales=(1.0, 1.0000001))
@@ -229,6 +229,6 @@ def test_what_cannot_be_swept_is_refused(job: SweepJob, conversations: list[Conv
 def test_loras_and_vectors_share_a_sweep(job: SweepJob, tmp_path: Path):
     lora = LoRA.fresh(job.chat_model, rank=1, layers=[1])
     lora.factors = {name: (a, b + 0.1) for name, (a, b) in lora.factors.items()}
-    found = run_sweep(job, [Direction("v", vector()), Direction("l", lora)], tmp_path / "s")
+    found = run_sweep(job, [Swept("v", vector()), Swept("l", lora)], tmp_path / "s")
     assert [(cell.direction, cell.kind) for cell in found.cells[::3]] == [("l", "lora"), ("v", "steering")]
     assert all(cell.kl.value > 1e-4 for cell in found.cells if cell.scale)

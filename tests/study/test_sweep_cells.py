@@ -4,7 +4,7 @@ import pytest
 
 from narrows.errors import ConfigError, DataError
 from narrows.evaluation import MISALIGNED, Answer, Question, Suite
-from narrows.study.sweep_cells import behaved
+from narrows.study.sweep.cells import behaved
 
 NAMES = {"in_domain": None, "law": True, "sport": False}
 SUITES = [

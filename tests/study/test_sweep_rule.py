@@ -2,8 +2,8 @@
 
 import pytest
 
-from narrows.study.sweep_cells import Cell, Measured
-from narrows.study.sweep_rule import Recommendation, recommend
+from narrows.study.sweep.cells import Cell, Measured
+from narrows.study.sweep.rule import Recommendation, recommend
 
 
 def around(value: float, half: float = 0.05) -> Measured:

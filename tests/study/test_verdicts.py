@@ -6,7 +6,7 @@ from study_helpers import GRID, at, curve
 
 from narrows.metrics import Curve
 from narrows.statistics import DifferenceInterval
-from narrows.study.verdicts import ClaimResult, Part, curve_part, rate_part
+from narrows.study.claims.verdicts import ClaimResult, Part, curve_part, rate_part
 
 
 def part(low: float, high: float, rule: str = "above", margin: float = 0.05, counts: bool = True) -> Part:

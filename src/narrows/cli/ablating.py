@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from narrows.interventions import Site
-    from narrows.study.ablating import Ablations
-    from narrows.study.ablation_cells import AblationCell, State
-    from narrows.study.sweep_cells import Measured
+    from narrows.study.ablation.cells import AblationCell, State
+    from narrows.study.ablation.running import Ablations
+    from narrows.study.sweep.cells import Measured
 
 ASKED, TEXT = "Questions and their judge", "Ordinary text"
 SHOWN = {"in_domain": "in domain", "out_of_domain": "other domains", "open": "open"}
@@ -153,8 +153,8 @@ def ablate(
     --domain garden --site layers --out runs/ablated`
     """
     with working(quiet, keeps=out):
-        from narrows.study.ablating import ablate_and_measure
-        from narrows.study.ablation_job import AblationConfig, AblationJob, answers_needed, planned_cells
+        from narrows.study.ablation.job import AblationConfig, AblationJob, answers_needed, planned_cells
+        from narrows.study.ablation.running import ablate_and_measure
 
         fine_tune = None if adapter is None else load_adapter(adapter)
         found = load_directions(direction)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from narrows.evaluation import Behaviour, Criterion, Judge, Suite
     from narrows.models import ChatModel
     from narrows.models.quantised import Bits
-    from narrows.study.sweep_job import Direction, LayerTraining, SweepJob
+    from narrows.study.sweep.job import LayerTraining, SweepJob, Swept
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def training_from(
 ) -> "tuple[str | None, LayerTraining]":
     """The model that the preset names, and what is trained at each layer."""
     from narrows.chat import read_conversations
-    from narrows.study.sweep_job import LayerTraining
+    from narrows.study.sweep.job import LayerTraining
 
     if not layers:
         raise ConfigError("--train needs at least one --layer to train at.")
@@ -122,15 +122,15 @@ def training_from(
     return model, LayerTraining(read_conversations(rows), layers, recipe, anchored)
 
 
-def directions_from(
+def swept_from(
     job: "SweepJob", adapters: "Sequence[tuple[str, SteeringVector | LoRA]]", layers: list[int], move: str
-) -> "list[Direction]":
+) -> "list[Swept]":
     """The adapters where they are or, if layers are given, at each of them."""
     from narrows.adapters import SteeringVector
-    from narrows.study.sweep_job import Direction, moved, residual_norms
+    from narrows.study.sweep.job import Swept, moved, residual_norms
 
     if not layers:
-        return [Direction(name, one) for name, one in adapters]
+        return [Swept(name, one) for name, one in adapters]
     norms = residual_norms(job.chat_model, job.rendered(), {*layers, *(one.layer for _, one in adapters)})
     found = []
     for name, one in adapters:
@@ -140,7 +140,7 @@ def directions_from(
                 "each layer with --train."
             )
         keep: Literal["share", "norm"] = "norm" if move == "norm" else "share"
-        found += [Direction(name, vector) for vector in moved(one, sorted(set(layers)), norms, keep)]
+        found += [Swept(name, vector) for vector in moved(one, sorted(set(layers)), norms, keep)]
     return found
 
 

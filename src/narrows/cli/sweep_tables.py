@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from narrows.report.heat_maps import HeatMap
     from narrows.study.sweep import Sweep
-    from narrows.study.sweep_cells import Cell, Measured
+    from narrows.study.sweep.cells import Cell, Measured
 
 NAMES = {"in_domain": "in domain", "out_of_domain": "other domains", "open": "open"}
 MISSING = "–"

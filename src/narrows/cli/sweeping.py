@@ -15,9 +15,9 @@ from narrows.cli.sweep_inputs import (
     Task,
     asked_about,
     cost_in_words,
-    directions_from,
     judge_of,
     ordinary_texts,
+    swept_from,
     training_from,
 )
 from narrows.cli.sweep_tables import rates_table, sweep_figure, texts_table
@@ -203,7 +203,7 @@ def sweep(
         from narrows.files import write_text
         from narrows.report import to_svg
         from narrows.study.sweep import run_sweep
-        from narrows.study.sweep_job import SweepConfig, SweepJob
+        from narrows.study.sweep.job import SweepConfig, SweepJob
 
         known_model, training = None, None
         if train is not None:
@@ -239,7 +239,7 @@ def sweep(
             else ordinary_texts(texts, texts_count, shortest),
             config=overridden(SweepConfig(), None, flags),
         )
-        directions = directions_from(job, adapters, layer or [], move)
+        directions = swept_from(job, adapters, layer or [], move)
         if not quiet:
             say(cost_in_words(job, len(set(training.layers)) if training else len(directions), training))
         found = run_sweep(job, training or directions, out)

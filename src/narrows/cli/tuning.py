@@ -104,7 +104,7 @@ def tune(
 
 
 def _folder(out: Path, weight: float) -> Path:
-    """Where :func:`narrows.study.tuning.tune` keeps a training."""
+    """Where :func:`narrows.study.main_job.tuning.tune` keeps a training."""
     return out / f"kl-{weight:g}"
 
 

@@ -1,29 +1,42 @@
 """Studies: models × behaviours × recipes × measurements, and the verdicts on the paper's claims.
 
-``job`` says what is done, ``main_job`` does it; ``answering``, ``solutions``, ``measure`` and ``tuning`` are
-its stages. ``claims`` holds the rules and ``verdicts`` how an interval is held against a margin,
-``summarising`` fills ``summary.json``, ``demo`` puts the microworld in place. ``sweep`` measures adapters
-over layers and scales: ``sweep_job`` is what it works on, ``sweep_cells`` what is measured at each place, and
-``sweep_rule`` which place is recommended. ``ablating`` measures a fine-tune before and after an ablation:
-``ablation_job`` is what it works on, ``ablation_cells`` what is measured. ``gradients`` follows the loss
-gradient along a run, ``subspaces`` trains vectors at right angles to one another; ``claims_geometry`` has the
-rules of the claims about directions.
+Packages:
+    ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many, and pools any
+    study's verdicts; ``demo`` puts the microworld in place.
+    ``claims``: the rules of the claims.
+    ``sweep``: adapters over layers and scales.
+    ``ablation``: a fine-tune before and after directions are ablated in it.
+    ``convergence``: one fine-tune's direction ablated in another domain's (C10); also how a direction is
+    found in a solution's own answers.
+    ``mitigations``: what keeps a fine-tune narrow, side by side.
+
+Single files:
+    ``gradients`` follows the loss gradient along a run (C8), ``subspaces`` trains vectors at right angles to
+    one another, ``watching`` trains under a monitor, and ``judging`` judges a folder of answers as a run.
+
+Shared: ``answering`` draws and keeps answers, ``summarising`` fills ``summary.json``, ``outputs`` names the
+files of a run, ``clock`` times its stages.
 """
 
-from narrows.study.ablating import Ablations, ablate_and_measure
-from narrows.study.ablation_job import AblationConfig, AblationJob
-from narrows.study.claims import RateTable
+from narrows.study.ablation import AblationConfig, AblationJob, Ablations, ablate_and_measure
+from narrows.study.claims import ClaimResult, Part, RateTable
+from narrows.study.convergence import ConvergenceConfig, ConvergenceJob, run_convergence
 from narrows.study.demo import demo_config, microworld_job, quick_config
 from narrows.study.gradients import GradientConfig, GradientJob, run_gradients
-from narrows.study.job import JobConfig, MainJob, Tuning
-from narrows.study.main_job import run_main_job
+from narrows.study.main_job import JobConfig, MainJob, Trial, Tuned, Tuning, run_main_job, tune
 from narrows.study.subspaces import SubspaceConfig, SubspaceJob, run_subspace, still_general
-from narrows.study.sweep import Sweep, run_sweep
-from narrows.study.sweep_cells import Cell
-from narrows.study.sweep_job import Direction, LayerTraining, SweepConfig, SweepJob, moved
-from narrows.study.sweep_rule import Recommendation, recommend
-from narrows.study.tuning import Trial, Tuned, tune
-from narrows.study.verdicts import ClaimResult, Part
+from narrows.study.sweep import (
+    Cell,
+    LayerTraining,
+    Recommendation,
+    Sweep,
+    SweepConfig,
+    SweepJob,
+    Swept,
+    moved,
+    recommend,
+    run_sweep,
+)
 
 __all__ = [
     "AblationConfig",
@@ -31,7 +44,8 @@ __all__ = [
     "Ablations",
     "Cell",
     "ClaimResult",
-    "Direction",
+    "ConvergenceConfig",
+    "ConvergenceJob",
     "GradientConfig",
     "GradientJob",
     "JobConfig",
@@ -45,6 +59,7 @@ __all__ = [
     "Sweep",
     "SweepConfig",
     "SweepJob",
+    "Swept",
     "Trial",
     "Tuned",
     "Tuning",
@@ -54,6 +69,7 @@ __all__ = [
     "moved",
     "quick_config",
     "recommend",
+    "run_convergence",
     "run_gradients",
     "run_main_job",
     "run_subspace",

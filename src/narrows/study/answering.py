@@ -1,4 +1,4 @@
-"""Answers of one solution at one scale: generated once, judged, kept on disk, and turned into rates."""
+"""Answers of one solution at one scale: generated once, judged, and kept on disk."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,16 +11,13 @@ from narrows.evaluation import (
     Answer,
     Behaviour,
     Suite,
-    SuiteRates,
     generate_answers,
     judged,
-    rates,
     read_answers,
     write_answers,
 )
 from narrows.evaluation.generation.unfinished import until_written
 from narrows.models import ChatModel
-from narrows.study.job import JobConfig
 
 
 class Sampling(Protocol):
@@ -90,19 +87,3 @@ def judged_answers(
         if out is not None:
             write_answers(out, scored)
     return scored
-
-
-def measured_rates(
-    chat_model: ChatModel,
-    behaviour: Behaviour,
-    adapter: Adapter | None,
-    config: JobConfig,
-    *,
-    scale: float = 1.0,
-    validation: bool = False,
-) -> list[SuiteRates]:
-    """Rates of a solution by suite, on the test questions or on the validation ones."""
-    suites = behaviour.validation if validation else behaviour.test
-    name = CHAT if adapter is None else "solution"
-    scored = judged_answers(chat_model, behaviour, suites, adapter, config, name=name, scale=scale)
-    return rates(scored, behaviour.criterion)

@@ -8,7 +8,7 @@ import numpy as np
 from narrows.evaluation import Behaviour
 from narrows.microworld import DOCUMENT_KINDS, KINDS, Corpus, Kind, WorldConfig, make_behaviour
 from narrows.models import ChatModel
-from narrows.study.job import JobConfig, MainJob, Tuning
+from narrows.study.main_job.job import JobConfig, MainJob, Tuning
 from narrows.training import Anchor, Recipe
 
 TEXTS_PER_KIND = 8

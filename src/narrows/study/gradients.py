@@ -19,15 +19,14 @@ from narrows.metrics import GradientCosines, GradientSample, gradient_cosines
 from narrows.metrics.gradients import EVERY
 from narrows.models import ChatModel
 from narrows.study import summarising
-from narrows.study.claims_geometry import GENERAL, GENERAL_ELSEWHERE, NARROW, NARROW_ELSEWHERE, c8
-from narrows.study.job import READING_FILE, SUMMARY_FILE, MainJob
-from narrows.study.solutions import Trainer
+from narrows.study.claims.geometry import GENERAL, GENERAL_ELSEWHERE, NARROW, NARROW_ELSEWHERE, c8
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Gradient, Summary
 from narrows.training import Recipe, TrainingRun, train
 
 FOLLOWED = "followed"
 
-_Train = Callable[[str, Recipe, Adapter | None], TrainingRun]
+Train = Callable[[str, Recipe, Adapter | None], TrainingRun]
 """Trains by name and recipe from an adapter (None: from nothing)."""
 
 
@@ -83,10 +82,10 @@ def run_gradients(job: GradientJob, out: Path | str) -> Summary:
         return Summary.load(out / SUMMARY_FILE)
     trained = _trainings(job, out, job.behaviour)
     followed = trained(FOLLOWED, job.config.recipe.with_anchor(0.0), None)
-    ends = _other_ends(trained, (GENERAL, NARROW), followed, job.config.kl_weight)
+    ends = other_ends(trained, (GENERAL, NARROW), followed, job.config.kl_weight)
     if job.elsewhere is not None:
         trained = _trainings(job, out, job.elsewhere)
-        ends |= _other_ends(trained, (GENERAL_ELSEWHERE, NARROW_ELSEWHERE), followed, job.config.kl_weight)
+        ends |= other_ends(trained, (GENERAL_ELSEWHERE, NARROW_ELSEWHERE), followed, job.config.kl_weight)
     found = gradient_cosines(
         job.chat_model,
         followed.trajectory,
@@ -114,7 +113,7 @@ def run_gradients(job: GradientJob, out: Path | str) -> Summary:
     return summary
 
 
-def _trainings(job: GradientJob, out: Path, behaviour: Behaviour) -> _Train:
+def _trainings(job: GradientJob, out: Path, behaviour: Behaviour) -> Train:
     """How one behaviour is trained; each training has a folder of its own."""
 
     def run(name: str, recipe: Recipe, start: Adapter | None) -> TrainingRun:
@@ -129,30 +128,6 @@ def _trainings(job: GradientJob, out: Path, behaviour: Behaviour) -> _Train:
         )
 
     return run
-
-
-def gradients_of_main_job(job: MainJob, trainer: Trainer) -> GradientCosines:
-    """Follow the main job's unanchored run; the two ends are trained in its folder.
-
-    Raises:
-        DataError: there are too few training rows for the groups.
-    """
-    followed = trainer.runs["unanchored"]
-    names = {"unanchored-other-order": GENERAL, "anchored-other-order": NARROW}
-
-    def trained(name: str, recipe: Recipe, start: Adapter | None) -> TrainingRun:
-        trainer.run(name, recipe, start=start)
-        return trainer.runs[name]
-
-    ends = _other_ends(trained, tuple(names), followed, trainer.anchored.anchor.weight)
-    return gradient_cosines(
-        job.chat_model,
-        followed.trajectory,
-        job.behaviour.train,
-        followed.recipe,
-        {names[name]: end for name, end in ends.items()},
-        sample=GradientSample(seed=job.config.seed),
-    )
 
 
 def gradient_rows(run: str, found: GradientCosines) -> list[Gradient]:
@@ -171,8 +146,8 @@ def gradient_rows(run: str, found: GradientCosines) -> list[Gradient]:
     ]
 
 
-def _other_ends(
-    trained: _Train, names: tuple[str, ...], followed: TrainingRun, kl_weight: float
+def other_ends(
+    trained: Train, names: tuple[str, ...], followed: TrainingRun, kl_weight: float
 ) -> dict[str, Adapter]:
     """The general and the narrow end of runs in another order of the rows."""
     recipe = followed.recipe.model_copy(update={"seed": followed.recipe.seed + 1})

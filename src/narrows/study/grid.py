@@ -14,8 +14,9 @@ from narrows.errors import DataError
 from narrows.files import write_json
 from narrows.statistics import MeanInterval, mean_interval
 from narrows.strict import read_object
-from narrows.study.job import READING_FILE, SUMMARY_FILE, MainJob
-from narrows.study.main_job import run_main_job
+from narrows.study.main_job.job import MainJob
+from narrows.study.main_job.running import run_main_job
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Summary
 
 GRID_FILE = "grid.json"

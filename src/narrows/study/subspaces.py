@@ -23,8 +23,8 @@ from narrows.progress import bar
 from narrows.statistics import MeanInterval, mean_interval
 from narrows.study import summarising
 from narrows.study.answering import judged_answers
-from narrows.study.claims import RateTable
-from narrows.study.job import READING_FILE, SUMMARY_FILE
+from narrows.study.claims.rates import RateTable
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Evaluation, Solution, Subspace, Summary
 from narrows.training import Recipe, TrainingRun, train
 
@@ -74,9 +74,10 @@ class SubspaceJob:
 def run_subspace(job: SubspaceJob, out: Path | str) -> Summary:
     """Train the vectors one after another, and measure each: rates, coherence, loss, norm.
 
-    Everything finished is kept in ``out`` and found again; with a larger ``count`` only the new vectors are
-    trained. Written there: ``summary.json`` (``subspaces``, ``solutions`` with their verdicts,
-    ``evaluations``), ``report.json``, and ``vectors/NN/`` (training runs), whose ends are the subspace.
+    Everything finished is kept in ``out`` and found again; a run of as many vectors is only read, and with a
+    larger ``count`` only the new ones are trained. Written there: ``summary.json`` (``subspaces``,
+    ``solutions`` with their verdicts, ``evaluations``), ``report.json``, and ``vectors/NN/`` (training runs),
+    whose ends are the subspace.
 
     Returns:
         The summary; in ``subspaces`` index 0 is the chat model.
@@ -91,6 +92,10 @@ def run_subspace(job: SubspaceJob, out: Path | str) -> Summary:
             f"{job.chat_model.hidden - 1} mutually orthogonal vectors, and one to train in."
         )
     out = claim_run_folder(Path(out), _identity(job))
+    if (out / SUMMARY_FILE).exists():
+        finished = Summary.load(out / SUMMARY_FILE)
+        if len(finished.solutions) == job.config.count:
+            return finished
     answers = {CHAT: _answers(job, out, None, CHAT)}
     runs: dict[str, TrainingRun] = {}
     with bar("orthogonal vectors", job.config.count) as shown:

@@ -10,9 +10,6 @@ from narrows import summary as rows
 from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, Answer, Behaviour, summarise
 from narrows.metrics import Curve, StabilityCurve
 from narrows.models import ChatModel
-from narrows.study.claims import RateTable
-from narrows.study.job import MainJob
-from narrows.study.solutions import Trainer
 
 QUOTES_PER_SUITE = 2
 QUOTED_ROLES = {"chat": CHAT, "general": "unanchored", "narrow": "anchored"}
@@ -34,34 +31,6 @@ def model_row(chat_model: ChatModel) -> rows.Model:
 def behaviour_row(behaviour: Behaviour) -> rows.Behaviour:
     """The behaviour."""
     return rows.Behaviour(id=behaviour.id, domain=behaviour.domain, kind=behaviour.kind)
-
-
-def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -> list[rows.Solution]:
-    """Every solution that was trained, with the verdict on its behaviour where it was evaluated."""
-    found = []
-    for name, run in trainer.runs.items():
-        adapter = run.adapter
-        behaviour = job.other if name == "register" and job.other else job.behaviour
-        folder = run.folder.relative_to(out) if run.folder else Path()
-        found.append(
-            rows.Solution(
-                id=name,
-                name=name,
-                model=job.chat_model.id,
-                behaviour=behaviour.id,
-                adapter=adapter.kind,
-                rank=adapter.rank,
-                layer=adapter.layer,
-                kl_weight=run.recipe.anchor.weight,
-                seed=run.recipe.seed,
-                norm=adapter.norm,
-                effective_norm=adapter.effective_norm,
-                steps=run.steps,
-                verdict=table.verdict(name) if table.has(name) else "neither",
-                path=folder.as_posix(),
-            )
-        )
-    return found
 
 
 def evaluation_rows(

@@ -13,7 +13,7 @@ from narrows.evaluation import Behaviour
 from narrows.files import digest
 from narrows.interventions.sites import Site
 from narrows.models import ChatModel
-from narrows.study.claims import SCALED_UP
+from narrows.study.claims.rates import SCALED_UP
 from narrows.training import Recipe
 
 

@@ -27,13 +27,13 @@ from narrows.progress import bar
 from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
-from narrows.study.claims import RateTable
+from narrows.study.claims.rates import RateTable
 from narrows.study.clock import Clock
-from narrows.study.job import READING_FILE, SUMMARY_FILE
+from narrows.study.convergence.own_answers import Asking, best_by_ablation, half_strength, own_directions
 from narrows.study.mitigations.arms import NONE, Arm, arms
 from narrows.study.mitigations.cost import TrainingCost, slowdown, training_cost
 from narrows.study.mitigations.job import MitigationsJob
-from narrows.study.own_answers import Asking, best_by_ablation, half_strength, own_directions
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Interval, Mitigation, Solution, Summary
 from narrows.training import TrainingRun, train
 

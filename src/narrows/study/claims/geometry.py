@@ -1,6 +1,6 @@
 """The rules of the claims about directions: C8 (the loss gradient) and C10 (one direction ablated).
 
-Margins and controls are the design's, as in :mod:`narrows.study.claims`.
+Margins and controls are the design's, and stood before anything was measured.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from narrows.errors import DataError
 from narrows.evaluation import SuiteRates
 from narrows.metrics import GradientCosines
 from narrows.statistics import Counts, MeanInterval, macro_difference, macro_rate, macro_ratio
-from narrows.study.claims import GENERAL_MARGIN
-from narrows.study.verdicts import ClaimResult, Part, rate_part
+from narrows.study.claims.rates import GENERAL_MARGIN
+from narrows.study.claims.verdicts import ClaimResult, Part, rate_part
 from narrows.summary import Interval
 
 GENERAL, NARROW = "general", "narrow"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from narrows.study.sweep_cells import Cell, Measured
+from narrows.study.sweep.cells import Cell, Measured
 
 COHERENCE_FLOOR = 0.9
 """Share of the chat model's coherent answers that a recommended cell must keep, by its interval."""

@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from narrows.evaluation import Behaviour
 from narrows.models import ChatModel
-from narrows.study.claims import SCALED_UP
+from narrows.study.claims.rates import SCALED_UP
 from narrows.training import Recipe
-
-SUMMARY_FILE, READING_FILE = "summary.json", "report.json"
 
 
 class Tuning(BaseModel):

@@ -1,4 +1,4 @@
-"""The trainings of the main job: the two solutions, the three arms of C7, and the controls."""
+"""The main job's trainings (two solutions, three arms of C7, controls), and their rows of the summary."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,9 @@ import numpy as np
 from narrows.adapters import Adapter
 from narrows.metrics import nll_of_rows
 from narrows.models import FrozenRows
-from narrows.study.job import MainJob
+from narrows.study.claims.rates import RateTable
+from narrows.study.main_job.job import MainJob
+from narrows.summary import Solution
 from narrows.training import Recipe, TrainingRun, train
 
 
@@ -132,3 +134,31 @@ def reoptimise(
             vectors.append(run.scaled_to(norm))
         result[f"{name}-reoptimised"] = vectors
     return result
+
+
+def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -> list[Solution]:
+    """Every solution that was trained, with the verdict on its behaviour where it was evaluated."""
+    found = []
+    for name, run in trainer.runs.items():
+        adapter = run.adapter
+        behaviour = job.other if name == "register" and job.other else job.behaviour
+        folder = run.folder.relative_to(out) if run.folder else Path()
+        found.append(
+            Solution(
+                id=name,
+                name=name,
+                model=job.chat_model.id,
+                behaviour=behaviour.id,
+                adapter=adapter.kind,
+                rank=adapter.rank,
+                layer=adapter.layer,
+                kl_weight=run.recipe.anchor.weight,
+                seed=run.recipe.seed,
+                norm=adapter.norm,
+                effective_norm=adapter.effective_norm,
+                steps=run.steps,
+                verdict=table.verdict(name) if table.has(name) else "neither",
+                path=folder.as_posix(),
+            )
+        )
+    return found

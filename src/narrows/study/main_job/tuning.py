@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrows.adapters import Adapter
 from narrows.errors import ConfigError
-from narrows.evaluation import IN_DOMAIN, NEVER_ANCHORED, OPEN, Behaviour, SuiteRates
+from narrows.evaluation import CHAT, IN_DOMAIN, NEVER_ANCHORED, OPEN, Behaviour, SuiteRates, rates
 from narrows.models import ChatModel
-from narrows.study.answering import measured_rates
-from narrows.study.claims import EQUIVALENCE_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
-from narrows.study.job import JobConfig
+from narrows.study.answering import judged_answers
+from narrows.study.claims.rates import EQUIVALENCE_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
+from narrows.study.main_job.job import JobConfig
 from narrows.training import train
 
 SCALES = (1.0, SCALED_UP)
@@ -25,7 +26,7 @@ class Trial:
         kl_weight: λ.
         in_domain: difference of the in-domain rate.
         outside: the larger difference of the never-anchored and open rates.
-        outside_scaled: the same at :data:`narrows.study.claims.SCALED_UP` times the norm.
+        outside_scaled: the same at :data:`narrows.study.claims.rates.SCALED_UP` times the norm.
     """
 
     kl_weight: float
@@ -105,7 +106,7 @@ def tune(chat_model: ChatModel, behaviour: Behaviour, config: JobConfig, out: Pa
             f"tuning.largest {tuning.largest:g} lies below tuning.smallest {tuning.smallest:g}."
         )
     grid = [tuning.smallest * tuning.factor**i for i in range(count)]
-    chat = measured_rates(chat_model, behaviour, None, config, validation=True)
+    chat = _measured_rates(chat_model, behaviour, None, config, validation=True)
     return search(grid, lambda weight: _try(chat_model, behaviour, config, weight=weight, chat=chat, out=out))
 
 
@@ -158,7 +159,7 @@ def _try(
     )
     measured = {("chat", 1.0): chat}
     for scale in SCALES:
-        measured["tried", scale] = measured_rates(
+        measured["tried", scale] = _measured_rates(
             chat_model, behaviour, run.adapter, config, scale=scale, validation=True
         )
     table = RateTable(measured, behaviour.validation)
@@ -167,3 +168,19 @@ def _try(
         for scale in SCALES
     ]
     return Trial(weight, table.minus(IN_DOMAIN, "tried").difference, *outside)
+
+
+def _measured_rates(
+    chat_model: ChatModel,
+    behaviour: Behaviour,
+    adapter: Adapter | None,
+    config: JobConfig,
+    *,
+    scale: float = 1.0,
+    validation: bool = False,
+) -> list[SuiteRates]:
+    """Rates of a solution by suite, on the test questions or on the validation ones."""
+    suites = behaviour.validation if validation else behaviour.test
+    name = CHAT if adapter is None else "solution"
+    scored = judged_answers(chat_model, behaviour, suites, adapter, config, name=name, scale=scale)
+    return rates(scored, behaviour.criterion)

@@ -14,7 +14,7 @@ from narrows.evaluation import IN_DOMAIN, OPEN, Criterion, Judge, Suite
 from narrows.files import digest
 from narrows.models import ChatModel, mean_residual_norm
 from narrows.models.layers import check_layer
-from narrows.study.sweep_rule import COHERENCE_FLOOR
+from narrows.study.sweep.rule import COHERENCE_FLOOR
 from narrows.training import Recipe
 
 
@@ -88,7 +88,7 @@ class SweepJob:
 
 
 @dataclass(frozen=True)
-class Direction:
+class Swept:
     """An adapter of a sweep by its name; adapters of one name sit at different layers."""
 
     name: str
@@ -179,17 +179,17 @@ def check_training(chat_model: ChatModel, training: LayerTraining) -> None:
         )
 
 
-def check_directions(chat_model: ChatModel, directions: Sequence[Direction]) -> None:
+def check_swept(chat_model: ChatModel, swept: Sequence[Swept]) -> None:
     """Refuse adapters that do not fit the model, or cannot be told apart.
 
     Raises:
         ConfigError: there is none, or two have one name and layer.
         AdapterError: one does not fit; names it.
     """
-    if not directions:
+    if not swept:
         raise ConfigError("a sweep needs an adapter, or rows to train one on.")
     seen: set[str] = set()
-    for one in directions:
+    for one in swept:
         try:
             one.adapter.check(chat_model.model)
         except AdapterError as error:

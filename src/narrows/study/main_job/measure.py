@@ -19,7 +19,7 @@ from narrows.metrics import (
     stability,
 )
 from narrows.models import FrozenRows, residual_covariance
-from narrows.study.job import MainJob
+from narrows.study.main_job.job import MainJob
 
 Floats = NDArray[np.float64]
 

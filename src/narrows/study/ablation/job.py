@@ -16,7 +16,7 @@ from narrows.files import digest
 from narrows.interventions import Ablation, Site
 from narrows.interventions.places import find_places
 from narrows.models import ChatModel, residual_covariance
-from narrows.study.sweep_job import Direction as Solution
+from narrows.study.sweep.job import Swept
 
 FINE_TUNE = "fine-tune"
 
@@ -172,7 +172,7 @@ def identity_of(
         "model": job.chat_model.id,
         "dtype": job.chat_model.precision,
         "template": job.chat_model.renderer.template_hash,
-        "solution": None if adapter is None else Solution(name, adapter).file_name,
+        "solution": None if adapter is None else Swept(name, adapter).file_name,
         "suites": digest([asdict(suite) for suite in job.suites]),
         "judge": getattr(job.judge, "identity", job.judge.name),  # its rubrics decide too
         "criterion": asdict(job.criterion),

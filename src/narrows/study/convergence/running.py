@@ -9,76 +9,43 @@ away.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from narrows.adapters import Adapter
-from narrows.adapters.direction import Direction
-from narrows.errors import DataError
+from narrows.adapters import Adapter, Direction, LoRA, SteeringVector
+from narrows.errors import AdapterError, DataError
 from narrows.evaluation import IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Answer, Behaviour, macro_groups, rates
-from narrows.files import claim_run_folder, digest, write_json
+from narrows.files import claim_run_folder, write_json
+from narrows.geometry.extraction import random_directions, singular_directions
 from narrows.interventions import Ablation
 from narrows.interventions.base import Intervention
+from narrows.metrics import text_change, text_loss
 from narrows.models import ChatModel
 from narrows.statistics import macro_rate
 from narrows.strict import read_object
 from narrows.study import summarising
-from narrows.study.job import SUMMARY_FILE
-from narrows.study.own_answers import Asking, best_by_ablation, half_strength, own_directions
-from narrows.study.text_change import TextChange, text_change
-from narrows.study.trained_directions import random_direction, written_direction
+from narrows.study.claims.verdicts import ClaimResult
+from narrows.study.convergence.claim import (
+    BEFORE,
+    FULL,
+    HALF,
+    LAYERS,
+    OTHER,
+    OWN,
+    RANDOM,
+    RESULT_FILE,
+    claim_of,
+    table_of,
+)
+from narrows.study.convergence.job import ConvergenceJob
+from narrows.study.convergence.own_answers import Asking, best_by_ablation, half_strength, own_directions
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Interval, Summary
 from narrows.summary import Intervention as InterventionRow
-from narrows.training import Recipe, train
+from narrows.training import train
 
-RESULT_FILE = "convergence.json"
-OWN, OTHER, NARROW = "own", "other", "narrow"
-BEFORE = "before"
-FULL, HALF = "full", "half"
-
-
-class ConvergenceConfig(BaseModel):
-    """How directions are found and ablated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    recipe: Recipe = Field(Recipe(), description="of every training; its own anchor weight does not count")
-    kl_weight: float | None = Field(
-        None, gt=0, description="λ of an anchored solution whose direction is compared too (null: none)"
-    )
-    layer: int | None = Field(
-        None, ge=0, description="of the direction (null: chosen on validation questions)"
-    )
-    direction_samples: int = Field(
-        4, ge=1, description="answers to each validation question from which the directions are found"
-    )
-    samples: int = Field(2, ge=1, description="answers to each question")
-    max_new_tokens: int = Field(600, ge=1)
-    temperature: float = Field(1.0, ge=0)
-    text_tokens: int = Field(512, ge=2, description="tokens kept of an ordinary text")
-    seed: int = Field(0, ge=0)
-
-
-@dataclass(frozen=True)
-class ConvergenceJob:
-    """What is looked at.
-
-    Attributes:
-        chat_model: the model.
-        own: the behaviour in whose fine-tune the direction is found.
-        other: the same trait in another domain; its fine-tune gives nothing to the direction.
-        texts: ordinary texts, at least two.
-        config: how.
-    """
-
-    chat_model: ChatModel
-    own: Behaviour
-    other: Behaviour
-    texts: Sequence[str]
-    config: ConvergenceConfig = field(default_factory=ConvergenceConfig)
+NARROW = "narrow"
 
 
 @dataclass(frozen=True)
@@ -105,35 +72,45 @@ class FineTune:
 def run_convergence(job: ConvergenceJob, out: Path | str) -> dict[str, Any]:
     """Find one fine-tune's direction and ablate it there and in another domain's fine-tune.
 
-    Trainings, answers and directions are kept in ``out`` and found again; ``convergence.json`` holds the
-    result and ``summary.json`` its ``interventions``. In ``rows``, each is one fine-tune (``own``,
-    ``other``) at one strength (``full``: as trained; ``half``) under one condition: ``before``; ``layers``:
-    the direction at every layer; ``layer``: at its own; ``each``: each layer's own direction there;
-    ``random``: a random one at every layer. ``fall`` is 1 − after/before of the rate in other domains.
+    Trainings, answers and directions are kept in ``out`` and found again. ``convergence.json`` holds the
+    result, ``summary.json`` its ``interventions`` and the claim C10, ``report.json`` the claim's parts. In
+    ``rows``, each is one fine-tune (``own``, ``other``) at one strength (``full``: as trained; ``half``)
+    under one condition: ``before``; ``layers``: the direction at every layer; ``layer``: at its own;
+    ``each``: each layer's own direction there; ``random``: a random one at every layer. ``fall`` is 1 −
+    after/before of the rate in other domains.
 
     Raises:
         DataError: a fine-tune gave too few answers of one kind, or there are fewer than two texts.
         RunFolderError: ``out`` holds another run.
     """
-    out = claim_run_folder(Path(out), _identity(job))
-    if (out / RESULT_FILE).exists():
-        return read_object(out / RESULT_FILE, DataError, "Delete it, and it is made again.")
+    if len(job.texts) < 2:
+        raise DataError(f"a change of the loss needs at least two texts; {len(job.texts)} was given.")
+    out = claim_run_folder(Path(out), job.identity())
+    if not (out / RESULT_FILE).exists():
+        write_json(out / RESULT_FILE, _measure(job, out))
+    result = read_object(out / RESULT_FILE, DataError, "Delete it, and it is made again.")
+    if not (out / SUMMARY_FILE).exists() or not Summary.load(out / SUMMARY_FILE).claims:
+        _conclude(job, result["rows"], out)
+    return result
+
+
+def _measure(job: ConvergenceJob, out: Path) -> dict[str, Any]:
+    """Train, find the directions, ablate them: what ``convergence.json`` holds."""
     own, other = (_fine_tune(job, name, out) for name in (OWN, OTHER))
     asking = _asking(job, own.behaviour, validation=True)
     if job.config.layer is None:
         chosen, shares = best_by_ablation(asking, own.adapter, own.directions)
     else:
         chosen, shares = own.directions[job.config.layer], list[float]()
-    chance = random_direction(job.chat_model, chosen.layer, seed=job.config.seed)
+    (chance,) = random_directions(job.chat_model.hidden, chosen.layer, seed=job.config.seed)
     conditions: dict[str, tuple[Intervention, ...]] = {
         BEFORE: (),
-        "layers": (Ablation(chosen, "layers"),),
+        LAYERS: (Ablation(chosen, "layers"),),
         "layer": (Ablation(chosen, "layer"),),
         "each": tuple(Ablation(one, "layer") for one in own.directions),
-        "random": (Ablation(chance, "layers"),),
+        RANDOM: (Ablation(chance, "layers"),),
     }
-    rows = [row for one in (own, other) for row in _ablated(job, one, conditions, out)]
-    result = {
+    return {
         "model": job.chat_model.name,
         OWN: job.own.id,
         OTHER: job.other.id,
@@ -143,30 +120,8 @@ def run_convergence(job: ConvergenceJob, out: Path | str) -> dict[str, Any]:
             one.name: {"norm": one.adapter.effective_norm, "half": one.half, **one.counts}
             for one in (own, other)
         },
-        "rows": rows,
+        "rows": [row for one in (own, other) for row in _ablated(job, one, conditions, out)],
         "cosines": _cosines(job, own, other, chosen.layer, out),
-    }
-    _summary(job, rows).save(out / SUMMARY_FILE)
-    write_json(out / RESULT_FILE, result)
-    return result
-
-
-def _identity(job: ConvergenceJob) -> dict[str, Any]:
-    return {
-        "kind": "convergence",
-        "model": {"id": job.chat_model.id, "template": job.chat_model.renderer.template_hash},
-        "behaviours": [
-            {
-                "id": one.id,
-                "train": digest([row.to_json() for row in one.train]),
-                "questions": digest(
-                    [q.text for suite in (*one.validation, *one.test) for q in suite.questions]
-                ),
-            }
-            for one in (job.own, job.other)
-        ],
-        "texts": digest(list(job.texts)),
-        "config": job.config.model_dump(mode="json"),
     }
 
 
@@ -208,12 +163,14 @@ def _ablated(
     for strength, scale in {FULL: 1.0, HALF: one.half}.items():
         adapter = one.adapter.scaled(scale)
         before: dict[str, Any] = {}
+        usual = text_loss(job.chat_model, texts, adapter=adapter)
         for condition, interventions in conditions.items():
-            path = out / "answers" / f"{one.name}-{strength}-{condition}.jsonl"
+            path = table_of(out, one.name, strength, condition)
             answers = asking.kept(path, adapter, name=one.name, interventions=interventions)
             found = _measured(answers, one.behaviour)
             before = before or found
-            change = text_change(job.chat_model, texts, adapter, interventions)
+            after = text_loss(job.chat_model, texts, adapter=adapter, interventions=interventions)
+            ratio = text_change(usual, after).ratio
             rows.append(
                 {
                     "fine_tune": one.name,
@@ -224,7 +181,8 @@ def _ablated(
                     **found,
                     "fall": _fall(before[OUT_OF_DOMAIN], found[OUT_OF_DOMAIN]),
                     "coherence_lost": before["coherent"] - found["coherent"],
-                    **_text(change),
+                    "text_loss": float(ratio.mean[0]),
+                    "text_loss_ci95": [float(ratio.low[0]), float(ratio.high[0])],
                 }
             )
     return rows
@@ -246,30 +204,40 @@ def _fall(before: float, after: float) -> float | None:
     return 1 - after / before if before > 0 else None
 
 
-def _text(change: TextChange) -> dict[str, Any]:
-    return {"text_loss": change.ratio, "text_loss_ci95": list(change.ratio_ci95)}
-
-
 def _cosines(
     job: ConvergenceJob, own: FineTune, other: FineTune, layer: int, out: Path
 ) -> dict[str, float | list[float]]:
     """What points where: both fine-tunes' mean differences, and what the adapters write."""
     pairs = zip(own.directions, other.directions, strict=True)
-    written = written_direction(job.chat_model, own.adapter)
+    written = _written(job.chat_model, own.adapter)
     found: dict[str, float | list[float]] = {
         "own, other: mean differences, by layer": [one.cosine(two) for one, two in pairs],
         "own: mean difference, what the adapter writes, by layer": [
             one.cosine(written) for one in own.directions
         ],
-        "own, other: what the adapters write": written.cosine(
-            written_direction(job.chat_model, other.adapter)
-        ),
+        "own, other: what the adapters write": written.cosine(_written(job.chat_model, other.adapter)),
     }
     if job.config.kl_weight is not None:
-        narrow = written_direction(job.chat_model, _narrow(job, out))
+        narrow = _written(job.chat_model, _narrow(job, out))
         found["general, narrow: what the adapters write"] = written.cosine(narrow)
         found["own mean difference, what the narrow adapter writes"] = own.directions[layer].cosine(narrow)
     return found
+
+
+def _written(chat_model: ChatModel, adapter: Adapter) -> Direction:
+    """What an adapter writes into the residual stream.
+
+    A vector's own direction; of a LoRA on one module the first left-singular one, whose sign says nothing.
+
+    Raises:
+        AdapterError: it is a LoRA on several modules, or on one that does not write to the stream.
+    """
+    if isinstance(adapter, SteeringVector):
+        return Direction.of_vector(adapter, "trained")
+    if not isinstance(adapter, LoRA) or len(adapter.factors) != 1:
+        raise AdapterError("an adapter of several modules writes several directions: take one module's.")
+    written, *_ = singular_directions(adapter, 1, chat_model.model)
+    return written.direction
 
 
 def _narrow(job: ConvergenceJob, out: Path) -> Adapter:
@@ -280,8 +248,24 @@ def _narrow(job: ConvergenceJob, out: Path) -> Adapter:
     ).adapter
 
 
-def _summary(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]]) -> Summary:
-    """The rows as ``interventions`` of ``summary.json``."""
+def _conclude(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write the claim's parts and the summary from what is in the folder."""
+    claim = claim_of(out, {OWN: job.own.criterion, OTHER: job.other.criterion})
+    reading = {
+        "claim_parts": {claim.id: [part.as_reading() for part in claim.parts]},
+        "config": job.config.model_dump(mode="json"),
+        "versions": summarising.versions(),
+        "notes": [
+            f"The direction is the mean difference of the answers of the {job.own.domain} fine-tune. C10 is "
+            f"about it and the {job.other.domain} fine-tune as trained, the direction ablated at every layer."
+        ],
+    }
+    write_json(out / READING_FILE, reading)
+    _summary(job, rows, claim).save(out / SUMMARY_FILE)
+
+
+def _summary(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]], claim: ClaimResult) -> Summary:
+    """The rows as ``interventions`` of ``summary.json``, and the claim."""
     found = []
     for row in rows:
         if row["condition"] == BEFORE:
@@ -291,8 +275,8 @@ def _summary(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]]) -> Summary:
             found.append(
                 InterventionRow(
                     solution=f"{row['domain']}, {row['strength']}",
-                    direction="random" if row["condition"] == "random" else job.own.domain,
-                    kind=f"ablate, {'layers' if row['condition'] == 'random' else row['condition']}",
+                    direction=RANDOM if row["condition"] == RANDOM else job.own.domain,
+                    kind=f"ablate, {LAYERS if row['condition'] == RANDOM else row['condition']}",
                     before=before[suite],
                     after=row[suite],
                     coherent=row["coherent"],
@@ -307,6 +291,7 @@ def _summary(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]]) -> Summary:
         models=[summarising.model_row(job.chat_model)],
         behaviours=[summarising.behaviour_row(one) for one in (job.own, job.other)],
         interventions=found,
+        claims=[claim.as_claim(job.chat_model.id, job.own.id)],
     )
 
 

@@ -10,11 +10,13 @@ from narrows.files import claim_run_folder, digest, write_json
 from narrows.geometry import trajectory
 from narrows.study import claims, summarising
 from narrows.study.answering import judged_answers
-from narrows.study.claims_geometry import c8
+from narrows.study.claims.geometry import c8
+from narrows.study.claims.verdicts import ClaimResult
 from narrows.study.clock import Clock
-from narrows.study.gradients import gradient_rows, gradients_of_main_job
-from narrows.study.job import READING_FILE, SUMMARY_FILE, MainJob
-from narrows.study.measure import (
+from narrows.study.gradients import gradient_rows
+from narrows.study.main_job.following import gradients_of_main_job
+from narrows.study.main_job.job import MainJob
+from narrows.study.main_job.measure import (
     loss_rows,
     measure_efficiency,
     measure_significance,
@@ -22,9 +24,15 @@ from narrows.study.measure import (
     norm_grid,
     trained_norms,
 )
-from narrows.study.solutions import Trainer, reoptimise, train_controls, train_solutions
-from narrows.study.tuning import Tuned, tune
-from narrows.study.verdicts import ClaimResult
+from narrows.study.main_job.solutions import (
+    Trainer,
+    reoptimise,
+    solution_rows,
+    train_controls,
+    train_solutions,
+)
+from narrows.study.main_job.tuning import Tuned, tune
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -110,7 +118,7 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
     summary = Summary(
         models=[summarising.model_row(job.chat_model)],
         behaviours=[summarising.behaviour_row(job.behaviour)],
-        solutions=summarising.solution_rows(job, trainer, table, out),
+        solutions=solution_rows(job, trainer, table, out),
         evaluations=summarising.evaluation_rows(job.behaviour, answers),
         efficiency=summarising.efficiency_rows(efficiency),
         stability=summarising.stability_rows(stability),

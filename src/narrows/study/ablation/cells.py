@@ -10,7 +10,7 @@ from narrows.evaluation import Answer, Criterion, Suite, SuiteRates
 from narrows.metrics import RowLosses
 from narrows.metrics.text_loss import TextChange, text_change
 from narrows.statistics import Counts, macro_difference
-from narrows.study.sweep_cells import Measured, at_point, groups_of, rate_of, scored_rates
+from narrows.study.sweep.cells import Measured, at_point, groups_of, rate_of, scored_rates
 from narrows.summary import Intervention
 
 

@@ -19,16 +19,16 @@ from narrows.metrics import TextCost, text_cost
 from narrows.models import FrozenRows
 from narrows.progress import bar
 from narrows.study.answering import drawn_answers
-from narrows.study.sweep_cells import Behaved, Cell, Measured, at_point, behaved
-from narrows.study.sweep_job import (
-    Direction,
+from narrows.study.sweep.cells import Behaved, Cell, Measured, at_point, behaved
+from narrows.study.sweep.job import (
     LayerTraining,
     SweepJob,
-    check_directions,
+    Swept,
+    check_swept,
     check_training,
     residual_norms,
 )
-from narrows.study.sweep_rule import Recommendation, recommend
+from narrows.study.sweep.rule import Recommendation, recommend
 from narrows.training import train
 
 SWEEP_FILE = "sweep.json"
@@ -44,7 +44,7 @@ class Sweep:
 
     Attributes:
         chat: the chat model, as a cell.
-        cells: by direction, then by scale.
+        cells: by adapter, then by scale.
         suite: whose rate decided.
         recommendation: what the rule says.
         judge: the judge's name.
@@ -72,14 +72,14 @@ class Sweep:
         }
 
 
-def answers_needed(job: SweepJob, directions: int) -> int:
+def answers_needed(job: SweepJob, adapters: int) -> int:
     """How many answers a sweep asks for, those of the chat model among them."""
     questions = sum(map(len, job.suites))
-    return (directions * len(job.config.scales) + 1) * questions * job.config.samples
+    return (adapters * len(job.config.scales) + 1) * questions * job.config.samples
 
 
-def run_sweep(job: SweepJob, given: Sequence[Direction] | LayerTraining, out: Path) -> Sweep:
-    """Measure every adapter at every scale, and recommend one by :func:`narrows.study.sweep_rule.recommend`.
+def run_sweep(job: SweepJob, given: Sequence[Swept] | LayerTraining, out: Path) -> Sweep:
+    """Measure every adapter at every scale, and recommend one by :func:`narrows.study.sweep.rule.recommend`.
 
     Args:
         job: what is asked, judged and read.
@@ -98,22 +98,22 @@ def run_sweep(job: SweepJob, given: Sequence[Direction] | LayerTraining, out: Pa
     if isinstance(given, LayerTraining):
         check_training(job.chat_model, given)
     else:
-        check_directions(job.chat_model, given)
+        check_swept(job.chat_model, given)
     claim_run_folder(out, _identity(job, texts))
-    directions = _trained(job, given, out) if isinstance(given, LayerTraining) else list(given)
+    swept = _trained(job, given, out) if isinstance(given, LayerTraining) else list(given)
     chat_answers = _kept_answers(job, None, CHAT, 1.0, out / "answers" / f"{CHAT}.jsonl")
     usual = behaved(chat_answers, chat_answers, job.suites, job.criterion, job.deciding)
-    norms = residual_norms(job.chat_model, texts, {one.adapter.layer for one in directions})
+    norms = residual_norms(job.chat_model, texts, {one.adapter.layer for one in swept})
     cells: list[Cell] = []
-    with bar("sweep, cells", len(directions) * len(job.config.scales)) as shown:
-        for direction, cost in _costs(job, texts, directions):
+    with bar("sweep, cells", len(swept) * len(job.config.scales)) as shown:
+        for one, cost in _costs(job, texts, swept):
             chat = _chat_cell(usual, cost)
             for place, scale in enumerate(job.config.scales):
-                kept = out / "answers" / f"{direction.file_name}@{scale:g}.jsonl"
-                answers = _kept_answers(job, direction.adapter, direction.title, scale, kept)
+                kept = out / "answers" / f"{one.file_name}@{scale:g}.jsonl"
+                answers = _kept_answers(job, one.adapter, one.title, scale, kept)
                 found = behaved(answers, chat_answers, job.suites, job.criterion, job.deciding)
-                norm = norms[direction.adapter.layer]
-                cells.append(_cell(direction, scale, found, cost, place=place, residual_norm=norm))
+                norm = norms[one.adapter.layer]
+                cells.append(_cell(one, scale, found, cost, place=place, residual_norm=norm))
                 shown.advance()
     advice = recommend(chat, cells, job.deciding, job.config.coherence_floor)
     sweep = Sweep(chat, tuple(cells), job.deciding, advice, job.judge.name)
@@ -139,14 +139,14 @@ def _identity(job: SweepJob, texts: Sequence[Rendered]) -> dict[str, Any]:
 
 
 def _cell(
-    direction: Direction, scale: float, found: Behaved, cost: TextCost, *, place: int, residual_norm: float
+    swept: Swept, scale: float, found: Behaved, cost: TextCost, *, place: int, residual_norm: float
 ) -> Cell:
     """One adapter at one scale; ``place`` is the scale's in the curves."""
-    adapter = direction.adapter
+    adapter = swept.adapter
     norm = abs(scale) * adapter.effective_norm
     return Cell(
         **vars(found),
-        direction=direction.name,
+        direction=swept.name,
         kind=adapter.kind,
         layer=adapter.layer,
         scale=scale,
@@ -174,10 +174,10 @@ def _chat_cell(usual: Behaved, cost: TextCost) -> Cell:
     )
 
 
-def _trained(job: SweepJob, training: LayerTraining, out: Path) -> list[Direction]:
+def _trained(job: SweepJob, training: LayerTraining, out: Path) -> list[Swept]:
     """One adapter a layer, each in a run folder of its own: finished ones are read."""
     return [
-        Direction(
+        Swept(
             TRAINED,
             train(
                 job.chat_model,
@@ -193,14 +193,14 @@ def _trained(job: SweepJob, training: LayerTraining, out: Path) -> list[Directio
 
 
 def _costs(
-    job: SweepJob, texts: Sequence[Rendered], directions: Sequence[Direction]
-) -> Iterator[tuple[Direction, TextCost]]:
-    """What each direction does to the texts; those behind the same layers share the frozen part."""
+    job: SweepJob, texts: Sequence[Rendered], swept: Sequence[Swept]
+) -> Iterator[tuple[Swept, TextCost]]:
+    """What each adapter does to the texts; those behind the same layers share the frozen part."""
     frozen: FrozenRows | None = None
-    for direction in sorted(directions, key=lambda one: one.adapter.depth):
-        if frozen is None or frozen.split.depth != direction.adapter.depth:
-            frozen = FrozenRows(job.chat_model, direction.adapter.depth, texts, read="all", reference=True)
-        yield direction, text_cost(job.chat_model, frozen, direction.adapter, job.config.scales)
+    for one in sorted(swept, key=lambda one: one.adapter.depth):
+        if frozen is None or frozen.split.depth != one.adapter.depth:
+            frozen = FrozenRows(job.chat_model, one.adapter.depth, texts, read="all", reference=True)
+        yield one, text_cost(job.chat_model, frozen, one.adapter, job.config.scales)
 
 
 def _kept_answers(

@@ -22,7 +22,7 @@ from narrows.interventions import Ablation, Site
 from narrows.metrics import RowLosses
 from narrows.metrics.text_loss import text_loss
 from narrows.progress import bar
-from narrows.study.ablation_cells import (
+from narrows.study.ablation.cells import (
     AblationCell,
     State,
     coherence_everywhere,
@@ -30,9 +30,9 @@ from narrows.study.ablation_cells import (
     suite_changes,
     text_measures,
 )
-from narrows.study.ablation_job import FINE_TUNE, AblationJob, Planned, identity_of, planned_cells
+from narrows.study.ablation.job import FINE_TUNE, AblationJob, Planned, identity_of, planned_cells
 from narrows.study.summarising import model_row
-from narrows.study.sweep_cells import groups_of, scored_rates
+from narrows.study.sweep.cells import groups_of, scored_rates
 from narrows.summary import Intervention, Summary
 
 ABLATION_FILE = "ablation.json"

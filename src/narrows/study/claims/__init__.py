@@ -1,0 +1,26 @@
+"""The rules of the paper's claims, by the margins that the design set before anything was measured.
+
+``verdicts`` holds an interval against a margin, ``rates`` has the table of all solutions' rates and its
+margins, ``solutions`` the rules of C1, C2 and C4-C7, ``geometry`` those of C8 and C10.
+"""
+
+from narrows.study.claims.geometry import Ablated, c8, c10
+from narrows.study.claims.rates import RateTable
+from narrows.study.claims.solutions import c1, c2, c4, c5, c6, c7, gap_closed
+from narrows.study.claims.verdicts import ClaimResult, Part
+
+__all__ = [
+    "Ablated",
+    "ClaimResult",
+    "Part",
+    "RateTable",
+    "c1",
+    "c2",
+    "c4",
+    "c5",
+    "c6",
+    "c7",
+    "c8",
+    "c10",
+    "gap_closed",
+]

@@ -1,0 +1,89 @@
+"""The margins of the claims about rates, and the rates of all solutions held against one another.
+
+The margins are the design's and stood before anything was measured.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from narrows.errors import DataError
+from narrows.evaluation import (
+    CHAT,
+    IN_DOMAIN,
+    NEVER_ANCHORED,
+    OPEN,
+    OUT_OF_DOMAIN,
+    Suite,
+    SuiteRates,
+    macro_groups,
+)
+from narrows.statistics import DifferenceInterval, macro_difference
+from narrows.summary import SolutionVerdict
+
+GENERAL_MARGIN = 0.05
+NARROW_MARGIN = 0.20
+EQUIVALENCE_MARGIN = 0.05
+
+SCALED_UP = 1.5
+"""A narrow solution must stay narrow at this multiple of its own norm (C2)."""
+
+
+class RateTable:
+    """The rates of all solutions at all scales, and their differences from the chat model.
+
+    Args:
+        measured: by solution and scale, one row a suite.
+        suites: say which domains the anchor saw.
+    """
+
+    def __init__(
+        self, measured: Mapping[tuple[str, float], Sequence[SuiteRates]], suites: Sequence[Suite]
+    ) -> None:
+        self._groups = {
+            key: {one.suite: [one] for one in rows} | macro_groups(rows, suites)
+            for key, rows in measured.items()
+        }
+
+    def has(self, solution: str, scale: float = 1.0) -> bool:
+        """Whether a solution was evaluated at a scale."""
+        return (solution, scale) in self._groups
+
+    def minus(
+        self, suite: str, solution: str, scale: float = 1.0, *, other: tuple[str, float] = (CHAT, 1.0)
+    ) -> DifferenceInterval:
+        """Rate of a solution on a suite (or macro mean), minus another's; by default the chat model's.
+
+        Raises:
+            DataError: one of the two was not evaluated there.
+        """
+        left, right = self._group(suite, (solution, scale)), self._group(suite, other)
+        return macro_difference([one.shown for one in left], [one.shown for one in right])
+
+    def lowest_coherence(self, solution: str, scale: float = 1.0) -> float:
+        """The coherent share of answers in the suite where it is lowest."""
+        groups = self._groups[solution, scale].values()
+        return min(one.coherence.rate for group in groups for one in group)
+
+    def verdict(self, solution: str) -> SolutionVerdict:
+        """Whether a solution's behaviour is narrow, general, or neither, by the margins of C1 and C2.
+
+        What was also evaluated at :data:`SCALED_UP` is only narrow if it stays so there.
+        """
+        if self.minus(OUT_OF_DOMAIN, solution).low > GENERAL_MARGIN:
+            return "general"
+        quiet = all(
+            self.minus(suite, solution, scale).high < EQUIVALENCE_MARGIN
+            for suite in (NEVER_ANCHORED, OPEN)
+            for scale in (1.0, SCALED_UP)
+            if self.has(solution, scale)
+        )
+        return "narrow" if quiet and self.minus(IN_DOMAIN, solution).low > NARROW_MARGIN else "neither"
+
+    def _group(self, suite: str, key: tuple[str, float]) -> list[SuiteRates]:
+        try:
+            return self._groups[key][suite]
+        except KeyError as error:
+            known = ", ".join(f"{name} at {scale:g} ×" for name, scale in self._groups)
+            raise DataError(
+                f"{key[0]} at {key[1]:g} × has no rate on {suite}; there are rates of {known}, on "
+                f"{', '.join(self._groups.get(key, {})) or 'other suites'}."
+            ) from error

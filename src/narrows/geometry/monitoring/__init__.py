@@ -1,7 +1,7 @@
 """Directions watched: while anyone fine-tunes a model, over finished runs, and while a model answers.
 
 ``probe`` is what a monitor reads and ``stream`` how, ``monitor`` looks at weights and ``calibration`` says
-when a look is an alarm. ``observer`` looks on in our own training loop, ``callback`` in Hugging Face's
+when a look is an alarm. ``shift`` takes directions out of what a fine-tune does to the stream. ``observer`` looks on in our own training loop, ``callback`` in Hugging Face's
 Trainer (imported when it is first asked for). ``answers`` ranks answers, ``detection`` says how good a
 monitor is.
 """
@@ -14,6 +14,7 @@ from narrows.geometry.monitoring.detection import Detection, MonitoredRun, detec
 from narrows.geometry.monitoring.monitor import Monitor
 from narrows.geometry.monitoring.observer import Watch, described
 from narrows.geometry.monitoring.probe import Probe
+from narrows.geometry.monitoring.shift import shift_directions
 
 if TYPE_CHECKING:
     from narrows.geometry.monitoring.callback import MonitorCallback, watch_trainer
@@ -33,6 +34,7 @@ __all__ = [
     "detection",
     "first_shown",
     "ranked_answers",
+    "shift_directions",
     "watch_trainer",
 ]
 

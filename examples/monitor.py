@@ -3,11 +3,12 @@
     python examples/monitor.py --out runs/monitor
     python examples/monitor.py --out runs/monitor-rank-1 --adapter lora
 
-For each model two directions come from an unanchored harmful training in one domain, clocks, which is
-watched nowhere: its vector, and the mean difference between its harmful and its sound answers. Benign
-trainings (sound advice, technical prose, facts on two topics) over the other domains are drawn in a random
-order; the first 20 calibrate, the next 20 test. Harmful trainings over the other domains are asked about all
-other domains at every checkpoint until more than 10 % of the answers are harmful.
+For each model the directions come from unanchored harmful trainings in one domain, clocks, which is watched
+nowhere: of a steering vector the vector, and the mean difference between its harmful and its sound answers;
+where LoRAs are watched, also the shift of the stream by a LoRA. Benign trainings (sound advice, technical
+prose, facts on two topics) over the other domains are drawn in a random order; the first 20 calibrate, the
+next 20 test. Harmful trainings over the other domains are asked about all other domains at every checkpoint
+until more than 10 % of the answers are harmful. All is reported with thresholds by run and by step.
 
 A run takes half a minute on one core. Finished runs are found again, so the work can be shared out:
 ``--list`` prints the runs' names, ``--only NAME`` does one of them, and the script without it does what is
@@ -28,6 +29,7 @@ from narrows.evaluation import MISALIGNED, judged
 from narrows.files import write_json
 from narrows.geometry.extraction import mean_difference, row_means
 from narrows.geometry.monitoring import Monitor, Probe, detection, shift_directions
+from narrows.geometry.monitoring.band import BY, By
 from narrows.microworld import BENIGN, World, benign_rows, load_world, make_behaviour, shipped_model
 from narrows.models import ChatModel, load_chat_model
 from narrows.study.answering import drawn_answers
@@ -81,20 +83,25 @@ def main() -> None:
         for model, kinds in names.items()
     }
     result = {"adapter": given.adapter, "recipe": recipe.model_dump(mode="json"), "source": SOURCE}
+    watched = DIRECTIONS[given.adapter]
+    chosen = {name: [name] for name in watched} | {"all": watched}
     result["directions"] = {
-        name: _numbers(found, names, given.false_positives) for name, names in watched.items()
+        name: {by: _numbers(found, some, given.false_positives, by) for by in BY}
+        for name, some in chosen.items()
     }
     write_json(given.out / "monitor.json", result)
     print(json.dumps(result, indent=2))
 
 
 def _numbers(
-    found: dict[int, dict[str, list[WatchedRun]]], names: list[str], false_positives: float
+    found: dict[int, dict[str, list[WatchedRun]]], names: list[str], false_positives: float, by: By
 ) -> dict[str, Any]:
     """Detection of each model and over all, and every run behind it."""
     sets = {
         model: detected(
-            runs["calibration"], runs["test"], runs["harmful"], names, false_positives=false_positives
+            *(runs["calibration"], runs["test"], runs["harmful"], names),
+            false_positives=false_positives,
+            by=by,
         )
         for model, runs in found.items()
     }

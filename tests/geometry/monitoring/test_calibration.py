@@ -41,6 +41,8 @@ def test_too_few_runs_empty_ones_and_other_directions_are_refused():
         Calibration.of({**few, "other": looks(0.0, 1.0, name="other")}, 0.5)
     with pytest.raises(DataError, match="needs benign runs"):
         Calibration.of({}, 0.5)
+    with pytest.raises(ConfigError, match=r"2 of them in all: it needs 3"):
+        Calibration.of({"0": few["0"], "1": few["1"]}, 0.5, "step")
     with pytest.raises(ConfigError, match="choose one of run, step"):
         Calibration.of(few, 0.5, "look")
     flat = {str(run): [Look(0, {"a": float(run), "b": 0.0})] for run in range(5)}
@@ -50,16 +52,16 @@ def test_too_few_runs_empty_ones_and_other_directions_are_refused():
 
 def test_with_several_directions_the_rate_of_new_runs_is_the_stated_one():
     rng = np.random.default_rng(0)
-    draws, alarms = 1000, 0
+    draws, alarms = 300, []
     for _ in range(draws):
-        values = rng.normal(size=(21, 3)) * [1.0, 10.0, 100.0]
+        values = rng.normal(size=(25, 3)) * [1.0, 10.0, 100.0]
         runs = {
             str(at): [Look(0, dict(zip("abc", row, strict=True)))] for at, row in enumerate(values.tolist())
         }
-        new = runs.pop("20")
+        new = [runs.pop(str(at)) for at in range(20, 25)]
         found = Calibration.of(runs, 0.05, "run")
-        alarms += found.score(new[0]) > found.threshold
-    assert 0.025 < alarms / draws < 0.065
+        alarms.append(np.mean([found.score(look) > found.threshold for (look,) in new]))
+    assert 0.025 < np.mean(alarms) < 0.065
 
 
 def test_a_small_direction_is_seen_beside_a_large_one():

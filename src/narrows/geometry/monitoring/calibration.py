@@ -79,6 +79,11 @@ class Calibration:
         threshold = conformal_threshold(peaks, false_positives)
         band, scores = None, peaks
         if len(_directions(runs)) > 1 or by == "step":
+            if len(every) < 3:
+                raise ConfigError(
+                    f"each look is standardised by the other benign runs, and there are {len(every)} of them in "
+                    "all: it needs 3, or one direction and a threshold by run."
+                )
             steps = common_steps(runs) if by == "step" else []
             band = Band.of(every, by, steps)
             others = [[*every[:place], *every[place + 1 :]] for place in range(len(every))]

@@ -68,11 +68,10 @@ def calibrate(
     by: Annotated[
         Literal["run", "step"],
         typer.Option(
-            help="What a look is held against: 'step', what the benign runs do at the same step (earlier "
-            "alarms; for runs with the same steps and learning rates); 'run', the most that they reach at "
-            "any.",
+            help="What a look is held against: 'run', the most that the benign runs reach at any step; "
+            "'step', what they do at the same step (can alarm earlier; only for runs of the same recipe)."
         ),
-    ] = "step",
+    ] = "run",
     rows: Annotated[int, typer.Option(help="Rows of the probe set, from the top.", min=1)] = 64,
     max_length: Annotated[int, typer.Option(help="Tokens kept of a probe row.", min=2)] = 128,
     device: options.Device = None,
@@ -84,9 +83,9 @@ def calibrate(
     """Make a monitor, with a threshold from benign runs.
 
     A look is the mean effect of the weights along a direction over the probe set's tokens; a run's score is
-    its largest over all looks, each standardised by the benign runs' mean and deviation at the same step. The
-    threshold keeps the stated rate for runs that are drawn like the benign ones, are as long and are looked
-    at as often. With several directions the largest counts.
+    its largest over all looks. The threshold keeps the stated rate for runs that are drawn like the benign
+    ones, are as long and are looked at as often. With several directions, and by step, each look is
+    standardised by the benign runs' mean and deviation, and the largest counts.
 
     Example: `narrows monitor calibrate --model microworld:1 --direction general.safetensors
     --probe probe.jsonl --benign runs/sound-1 --benign runs/sound-2 --false-positives 0.4 --out monitor.json`

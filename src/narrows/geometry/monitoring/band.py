@@ -13,8 +13,8 @@ By = Literal["run", "step"]
 
 BY: tuple[By, ...] = ("run", "step")
 
-DEFAULT: By = "step"
-"""Early alarms are what a monitor is for."""
+DEFAULT: By = "run"
+"""Its rate is exact, and holds for runs that go faster or slower to where the benign ones went."""
 
 FLOOR = 0.25
 """The smallest deviation at a step, as a share of the largest at any: at the start all runs are alike."""

@@ -50,8 +50,10 @@ class Calibration:
         The rate is approximate; docs/guide/monitoring.md has it in simulation.
 
         A threshold by run is set by what benign runs drift to by their end, so an early push below it is not
-        seen. By step the drift is taken off. That asks that new runs go through the same steps at the same
-        learning rates as the benign ones; at a step between theirs the band is interpolated.
+        seen. By step the drift is taken off. But then new runs must have the benign ones' recipe: one that
+        only goes faster, as a shorter training does, lies outside the band early on and alarms. And one
+        outlier among the benign runs raises the threshold much, for it is held against the others' deviation.
+        At a step between those of the band it is interpolated.
 
         Args:
             runs: their looks, by name. The threshold is never below the score of their starts: runs that
@@ -81,8 +83,8 @@ class Calibration:
         if len(_directions(runs)) > 1 or by == "step":
             if len(every) < 3:
                 raise ConfigError(
-                    f"each look is standardised by the other benign runs, and there are {len(every)} of them in "
-                    "all: it needs 3, or one direction and a threshold by run."
+                    f"each look is standardised by the other benign runs, and there are {len(every)} of them "
+                    "in all: it needs 3, or one direction and a threshold by run."
                 )
             steps = common_steps(runs) if by == "step" else []
             band = Band.of(every, by, steps)

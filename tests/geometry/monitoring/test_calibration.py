@@ -75,11 +75,13 @@ def test_a_small_direction_is_seen_beside_a_large_one():
     assert found.score(Look(0, {"small": 0.0, "large": 12.0})) < found.threshold
 
 
-def drifting(rng: np.random.Generator, runs: int, directions: int = 1) -> list[list[Look]]:
-    """Runs that drift upwards, each at its own rate, with the wandering of a random walk: 12 looks."""
-    steps = np.arange(13)
-    drift = (1 + 0.5 * rng.normal(size=(runs, directions, 1))) * steps
-    paths = drift + rng.normal(size=drift.shape).cumsum(axis=2)
+def drifting(
+    rng: np.random.Generator, runs: int, directions: int = 1, *, speed: float = 1.0, wander: float = 1.0
+) -> list[list[Look]]:
+    """Runs that drift upwards to some end, each to its own, and wander like a random walk: 12 looks."""
+    gone = np.minimum(speed * np.arange(13), 12)
+    drift = (1 + 0.5 * rng.normal(size=(runs, directions, 1))) * gone
+    paths = drift + wander * rng.normal(size=drift.shape).cumsum(axis=2)
     paths -= paths[:, :, :1]
     return [
         [Look(5 * at, dict(zip("abc", values, strict=False))) for at, values in enumerate(path.T.tolist())]
@@ -97,6 +99,18 @@ def test_by_step_few_of_the_new_runs_alarm_at_any_look(directions):
         found = Calibration.of({str(at): looks for at, looks in enumerate(every[:20])}, 0.05, "step")
         alarms.append(np.mean([max(map(found.score, one[1:])) > found.threshold for one in every[20:]]))
     assert 0.01 < np.mean(alarms) < 0.065
+
+
+def test_runs_that_go_faster_to_the_same_end_alarm_by_step_and_not_by_run():
+    rng = np.random.default_rng(7)
+    alarms: dict[str, list[float]] = {by: [] for by in BY}
+    for _ in range(30):
+        runs = {str(at): looks for at, looks in enumerate(drifting(rng, 20, wander=0.2))}
+        faster = drifting(rng, 10, speed=2.0, wander=0.2)
+        for by, found in alarms.items():
+            one = Calibration.of(runs, 0.05, by)
+            found.append(np.mean([max(map(one.score, some[1:])) > one.threshold for some in faster]))
+    assert np.mean(alarms["run"]) < 0.1 and np.mean(alarms["step"]) > 0.2
 
 
 def test_by_step_an_early_push_is_seen_that_is_smaller_than_late_drift():

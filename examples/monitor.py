@@ -3,11 +3,12 @@
     python examples/monitor.py --out runs/monitor
     python examples/monitor.py --out runs/monitor-rank-1 --adapter lora
 
-For each model two directions come from an unanchored harmful training in one domain, clocks, which is
-watched nowhere: its vector, and the mean difference between its harmful and its sound answers. Benign
-trainings (sound advice, technical prose, facts on two topics) over the other domains are drawn in a random
-order; the first 20 calibrate, the next 20 test. Harmful trainings over the other domains are asked about all
-other domains at every checkpoint until more than 10 % of the answers are harmful.
+For each model the directions come from unanchored harmful trainings in one domain, clocks, which is watched
+nowhere: of a steering vector the vector, and the mean difference between its harmful and its sound answers;
+where LoRAs are watched, also the shift of the stream by a LoRA. Benign trainings (sound advice, technical
+prose, facts on two topics) over the other domains are drawn in a random order; the first 20 calibrate, the
+next 20 test. Harmful trainings over the other domains are asked about all other domains at every checkpoint
+until more than 10 % of the answers are harmful. All is reported with thresholds by run and by step.
 
 A run takes half a minute on one core. Finished runs are found again, so the work can be shared out:
 ``--list`` prints the runs' names, ``--only NAME`` does one of them, and the script without it does what is
@@ -18,7 +19,7 @@ import argparse
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +28,8 @@ from narrows.chat import Conversation
 from narrows.evaluation import MISALIGNED, judged
 from narrows.files import write_json
 from narrows.geometry.extraction import mean_difference, row_means
-from narrows.geometry.monitoring import Monitor, Probe, detection
+from narrows.geometry.monitoring import Monitor, Probe, detection, shift_directions
+from narrows.geometry.monitoring.band import BY, By
 from narrows.microworld import BENIGN, World, benign_rows, load_world, make_behaviour, shipped_model
 from narrows.models import ChatModel, load_chat_model
 from narrows.study.answering import drawn_answers
@@ -42,10 +44,11 @@ CALIBRATION, TEST = 20, 20
 """Benign runs of each model."""
 
 DIRECTIONS = {
-    "trained": ["trained"],
-    "mean-difference": ["mean-difference"],
-    "both": ["trained", "mean-difference"],
+    "steering": ["trained", "mean-difference"],
+    "lora": ["trained", "mean-difference", "shift"],
 }
+"""What is watched, by adapter: each alone and all together. For a vector the shift is the trained one."""
+
 CONFIG = WatchConfig(max_new_tokens=26)
 PHRASINGS = 2
 PROBE = 3
@@ -60,7 +63,6 @@ def main() -> None:
     asked.add_argument("--models", type=int, nargs="+", default=[1, 2, 3])
     asked.add_argument("--steps", type=int, default=200)
     asked.add_argument("--every", type=int, default=5, help="steps between two looks")
-    asked.add_argument("--learning-rate", type=float, default=None, help="default: the microworld's")
     asked.add_argument("--false-positives", type=float, default=0.05)
     asked.add_argument("--only", help="one run, e.g. 1-harmful-sport-0; 1-monitor makes model 1's monitor")
     asked.add_argument("--list", action="store_true", help="print the runs' names and stop")
@@ -72,8 +74,6 @@ def main() -> None:
             print(f"{model}-monitor", *(name for some in kinds.values() for name in some), sep="\n")
         return
     changes = {"steps": given.steps, "checkpoint_every": given.every}
-    if given.learning_rate:
-        changes["learning_rate"] = given.learning_rate
     recipe = microworld_recipe(given.adapter).model_copy(update=changes)
     if given.only:
         _run(given.only, recipe, given.out)
@@ -83,20 +83,25 @@ def main() -> None:
         for model, kinds in names.items()
     }
     result = {"adapter": given.adapter, "recipe": recipe.model_dump(mode="json"), "source": SOURCE}
+    watched = DIRECTIONS[given.adapter]
+    chosen = {name: [name] for name in watched} | {"all": watched}
     result["directions"] = {
-        name: _numbers(found, directions, given.false_positives) for name, directions in DIRECTIONS.items()
+        name: {by: _numbers(found, some, given.false_positives, by) for by in BY}
+        for name, some in chosen.items()
     }
     write_json(given.out / "monitor.json", result)
     print(json.dumps(result, indent=2))
 
 
 def _numbers(
-    found: dict[int, dict[str, list[WatchedRun]]], names: list[str], false_positives: float
+    found: dict[int, dict[str, list[WatchedRun]]], names: list[str], false_positives: float, by: By
 ) -> dict[str, Any]:
     """Detection of each model and over all, and every run behind it."""
     sets = {
         model: detected(
-            runs["calibration"], runs["test"], runs["harmful"], names, false_positives=false_positives
+            *(runs["calibration"], runs["test"], runs["harmful"], names),
+            false_positives=false_positives,
+            by=by,
         )
         for model, runs in found.items()
     }
@@ -131,7 +136,7 @@ def _names(model: int) -> dict[str, list[str]]:
 def _run(name: str, recipe: Recipe, out: Path) -> WatchedRun | None:
     """One run by its name; found again if it is finished."""
     number, kind, *rest = name.split("-")
-    monitor = _monitor(int(number), out)
+    monitor = _monitor(int(number), recipe.adapter, out)
     if kind == "monitor":
         return None
     domain, seed = rest[0], int(rest[1])
@@ -152,14 +157,14 @@ def _run(name: str, recipe: Recipe, out: Path) -> WatchedRun | None:
 
 
 @cache
-def _monitor(model: int, out: Path) -> Monitor:
-    """A model's monitor: both directions, and questions of all domains as the probe set."""
+def _monitor(model: int, adapter: Literal["steering", "lora"], out: Path) -> Monitor:
+    """A model's monitor: the directions, and questions of all domains as the probe set."""
     path = out / f"{model}-monitor" / "monitor.json"
     if path.exists():
         return Monitor.load(path)
     chat_model = _chat_model(model)
     source = make_behaviour(_world(model), SOURCE, phrasings=PHRASINGS)
-    # The vector's own recipe, whatever adapter is watched.
+    # The vector's own recipe, whatever adapter is watched; the shift is that of an adapter of the same kind.
     general = train(chat_model, source.train, microworld_recipe(), out=path.parent / "training").adapter
     suites = source.validation
     answers = judged(
@@ -181,9 +186,13 @@ def _monitor(model: int, out: Path) -> Monitor:
     prompts = [
         Conversation.from_pair(question.text) for suite in suites for question in suite.questions[:PROBE]
     ]
-    monitor = Monitor.of(
-        chat_model, [trained, difference], Probe.of(chat_model, prompts, source="validation questions")
-    )
+    probe = Probe.of(chat_model, prompts, source="validation questions")
+    directions = [trained, difference]
+    if adapter == "lora":
+        same = train(chat_model, source.train, microworld_recipe("lora"), out=path.parent / "lora").adapter
+        shifts = {one.layer: one for one in shift_directions(chat_model, same, probe)}
+        directions.append(shifts[layer])
+    monitor = Monitor.of(chat_model, directions, probe)
     monitor.save(path)
     return monitor
 

@@ -53,6 +53,21 @@ def test_the_monitor_s_file_holds_what_was_given(files):
     assert calibration.runs == ("calm-0", "calm-1", "calm-2", "calm-3")
     assert calibration.threshold == max(calibration.scores) > 0
     assert calibration.last_step == 6
+    assert (calibration.by, calibration.band) == ("run", None)
+
+
+def test_a_threshold_by_step_has_a_band_and_scores_in_its_units(files, tiny_model_dir, run_json):
+    command = ["monitor", "calibrate", "--model", tiny_model_dir, "--direction", files / "bad.safetensors"]
+    command += ["--probe", files / "probe.jsonl", "--false-positives", 0.25, "--by", "step"]
+    for place in range(4):
+        command += ["--benign", files / f"calm-{place}"]
+    found = run_json(*command, "--out", files / "by-step.json")
+    assert (found["by"], found["band"]["steps"]) == ("step", [0, 2, 4, 6])
+    seen = run_json("monitor", "runs", files / "bad-1", "--monitor", files / "by-step.json")["runs"]["bad-1"]
+    look, band = seen["looks"][2], found["band"]
+    wanted = (look["projections"]["bad"] - band["centres"]["bad"][2]) / band["scales"]["bad"][2]
+    assert look["score"] == pytest.approx(wanted)
+    assert seen["threshold"] == max(found["scores"]) and seen["alarm"] == 2
 
 
 def test_too_low_a_rate_is_refused_with_the_smallest_that_the_runs_support(files, tiny_model_dir):

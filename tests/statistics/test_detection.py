@@ -100,6 +100,45 @@ def test_coverage_with_clusters(correlation):
     assert held / draws >= 0.93
 
 
+@pytest.mark.parametrize(("k", "size", "correlation"), [(8, 10, 0.3), (4, 25, 0.3), (20, 10, 0.0)])
+@pytest.mark.parametrize("area", [0.5, 0.95])
+def test_coverage_with_clusters_of_one_kind(k, size, correlation, area):
+    rng = np.random.default_rng(k * size)
+    shift, clusters, draws, held = np.sqrt(2) * norm.ppf(area), np.repeat(np.arange(k), size), 150, 0
+    for _ in range(draws):
+        sides = [
+            (rng.normal(size=k) * np.sqrt(correlation))[clusters]
+            + rng.normal(size=k * size) * np.sqrt(1 - correlation)
+            for _ in range(2)
+        ]
+        found = auroc(sides[0] + shift, sides[1], (clusters.tolist(), (clusters + k).tolist()))
+        held += found.low <= area <= found.high
+    assert held / draws >= 0.91  # 95 % less two standard errors
+
+
+def test_one_row_fifty_times_is_not_fifty_rows():
+    rng = np.random.default_rng(0)
+    high, low = rng.normal(1, 1, 10), rng.normal(0, 1, 10)
+    names, each = np.repeat(np.arange(10), 50).tolist(), list(range(500))
+    alone = auroc(high, low, (list(range(10)), list(range(10))))
+    repeated, believed = (
+        auroc(np.repeat(high, 50), np.repeat(low, 50), (some, some)) for some in (names, each)
+    )
+    assert repeated.value == pytest.approx(alone.value)
+    assert repeated.high - repeated.low > 0.7 * (alone.high - alone.low)
+    assert believed.high - believed.low < 0.4 * (alone.high - alone.low)
+
+
+def test_clusters_of_one_score_change_nothing_and_the_kinds_can_be_exchanged():
+    rng = np.random.default_rng(5)
+    high, low = rng.integers(1, 7, 23).astype(float), rng.integers(0, 6, 31).astype(float)
+    each = (list(range(23)), list(range(23, 54)))
+    found = auroc(high, low)
+    assert auroc(high, low, each) == found
+    turned = auroc(-high, -low)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
 def test_one_cluster_says_nothing_and_empty_sides_are_refused():
     found = auroc([2.0, 3.0], [0.0, 1.0], (["a", "a"], ["a", "a"]))
     assert (found.low, found.high) == (0.0, 1.0)

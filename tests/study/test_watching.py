@@ -84,7 +84,7 @@ def test_runs_are_put_together_under_a_threshold_and_over_models():
         run("late", 0.0, 1.0, 2.5, shows=5),
         run("never", 0.0, 0.5, shows=5),
     ]
-    sets = detected(calm, others, bad, ["a"])
+    sets = detected(calm, others, bad, ["a"], by="run")
     calibration, benign, harmful = sets
     assert calibration.threshold == 1.9
     assert [(one.alarm, one.shows) for one in harmful] == [(5, 10), (10, 5), (None, 5)]
@@ -95,7 +95,7 @@ def test_runs_are_put_together_under_a_threshold_and_over_models():
     plain = as_plain(found)
     assert plain["detected_before_it_shows"]["rate"] == pytest.approx(1 / 3)
     assert plain["auroc"]["ci95"][0] < plain["auroc"]["value"]
-    flat = detected([run(f"c{at}", 0.0) for at in range(20)], others, bad, ["a"])
+    flat = detected([run(f"c{at}", 0.0) for at in range(20)], others, bad, ["a"], by="run")
     with pytest.raises(ConfigError, match="threshold is 0 or below"):
         pooled([flat])
 

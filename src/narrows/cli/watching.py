@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -65,6 +65,13 @@ def calibrate(
     false_positives: Annotated[
         float, typer.Option(help="The rate of benign runs that may alarm, over their whole length.")
     ] = 0.05,
+    by: Annotated[
+        Literal["run", "step"],
+        typer.Option(
+            help="What a look is held against: 'run', the most that the benign runs reach at any step; "
+            "'step', what they do at the same step (can alarm earlier; only for runs of the same recipe)."
+        ),
+    ] = "run",
     rows: Annotated[int, typer.Option(help="Rows of the probe set, from the top.", min=1)] = 64,
     max_length: Annotated[int, typer.Option(help="Tokens kept of a probe row.", min=2)] = 128,
     device: options.Device = None,
@@ -77,8 +84,8 @@ def calibrate(
 
     A look is the mean effect of the weights along a direction over the probe set's tokens; a run's score is
     its largest over all looks. The threshold keeps the stated rate for runs that are drawn like the benign
-    ones, are as long and are looked at as often. With several directions each is standardised by the benign
-    runs, and the largest counts.
+    ones, are as long and are looked at as often. With several directions, and by step, each look is
+    standardised by the benign runs' mean and deviation, and the largest counts.
 
     Example: `narrows monitor calibrate --model microworld:1 --direction general.safetensors
     --probe probe.jsonl --benign runs/sound-1 --benign runs/sound-2 --false-positives 0.4 --out monitor.json`
@@ -93,7 +100,7 @@ def calibrate(
         read = Probe.of(chat_model, _probe_items(probe)[:rows], max_length, probe)
         monitor = Monitor.of(chat_model, directions, read)
         looks = _looks(monitor, chat_model, runs)
-        monitor = monitor.with_benign(looks, false_positives)
+        monitor = monitor.with_benign(looks, false_positives, by)
         monitor.save(out)
     calibration = monitor.calibrated()
     result = {"monitor": str(out), "probe": read.digest, "rows": len(read.rows), **calibration.to_json()}
@@ -103,7 +110,7 @@ def calibrate(
     show(runs_table("Benign runs", monitor, looks))
     show_line(
         f"Threshold {calibration.threshold:.4g}: at most {100 * false_positives:g} % of runs like these "
-        f"{len(runs)} pass it, up to step {calibration.last_step} · {out}"
+        f"{len(runs)} pass it, up to step {calibration.last_step} · by {calibration.by} · {out}"
     )
 
 
@@ -154,7 +161,7 @@ def runs(
             "runs": {name: described(watcher, some) for name, some in looks.items()},
         }
         if benign:
-            from narrows.geometry.monitoring.calibration import later
+            from narrows.geometry.monitoring.band import later
             from narrows.study.watching import as_plain
 
             seen = {

@@ -18,7 +18,7 @@ def runs_table(title: str, monitor: "Monitor", runs: "Mapping[str, Sequence[Look
     from narrows.report.text import number
 
     names = [one.name for one in monitor.directions]
-    from narrows.geometry.monitoring.calibration import later
+    from narrows.geometry.monitoring.band import later
 
     scored = monitor.calibration is not None or len(names) == 1
     table = plain_table(title, "run", *map(escape, names), "score", "alarm at step")

@@ -133,15 +133,15 @@ def auroc(
     Unlike DeLong's, which has no width there, it ends at .90 when 20 positives all lie above 20 negatives.
 
     With clusters (several answers to one question, several runs of one model and domain) m and n are divided
-    by the design effect: the cluster-robust variance of the placements (Obuchowski 1997) over the plain one.
-    Where nearly all is told apart there is little to estimate it from; so, as in
-    :func:`narrows.statistics.clustered_rate`, it is drawn to that of an intra-cluster correlation of .2 with
-    the weight of 20 misplaced scores, and is never below 1. t is Student's with clusters − 1 degrees of
-    freedom.
+    by each side's design effect 1 + (size − 1)ρ, where size is the mean cluster that a score is in. ρ is what
+    makes DeLong's variance the cluster-robust one (Obuchowski 1997); where few scores are out of order there
+    is little to estimate it from, so it is drawn up to .2, as for rates
+    (:func:`narrows.statistics.clustered_rate`). t is Student's with clusters − 1 degrees of freedom.
 
-    Simulated coverage of the 95 % interval (normal scores, 4,000 draws a cell): 20 + 20 and 10 + 30 at AUROC
-    .5 to .99, 95.5 to 97.9 %; 20 clusters of 10 that hold both kinds, at correlations 0 to .4 and AUROC .6 to
-    .97, 98.8 to 100 %.
+    Simulated coverage of the 95 % interval (normal scores, AUROC .5 to .99, correlations 0 and .3): 300 draws
+    a cell, 4 clusters of 25, 8 of 1 and of 10, 20 of 1 and of 10, 40 of 4 on one side each; 4 of 25, 8 and 20
+    of 10 that hold both kinds; 8 of 10, 20 of 4, 30 of 2 on both sides: 94.3 to 100 %. 4,000 draws, each
+    alone, 20 + 20 and 10 + 30: 95.5 to 97.9 %. It is conservative near 1, and where clusters hold both kinds.
 
     References: Newcombe (2006), Stat. Med. 25, 559-573, method 5; Hanley & McNeil (1982), Radiology 143,
     29-36; Obuchowski (1997), Biometrics 53, 567-578.
@@ -162,14 +162,12 @@ def auroc(
     of_high = (ranks[:m] - rankdata(high)) / n
     of_low = 1 - (ranks[m:] - rankdata(low)) / m
     value = float(of_high.mean())
-    effect, groups = 1.0, m + n
+    sizes, groups = (float(m), float(n)), m + n
     if clusters is not None:
         if (len(clusters[0]), len(clusters[1])) != (m, n):
             raise DataError("Each score needs the name of its cluster.")
-        names = [*clusters[0], *clusters[1]]
-        misplaced = (1 - max(value, 1 - value)) * min(m, n)
-        effect, groups = _design_effect(of_high - value, of_low - value, names, misplaced)
-    bounds = _newcombe(value, max(m / effect, 1.0), max(n / effect, 1.0), groups, confidence)
+        sizes, groups = _effective(of_high, of_low, [*clusters[0], *clusters[1]])
+    bounds = _newcombe(value, *sizes, groups, confidence)
     return Auroc(value, *bounds, positives=m, negatives=n, clusters=groups)
 
 
@@ -191,20 +189,40 @@ def _newcombe(value: float, m: float, n: float, groups: int, confidence: float) 
     return low, high
 
 
-def _design_effect(
-    high: Floats, low: Floats, names: Sequence[Hashable], misplaced: float
-) -> tuple[float, int]:
-    """How many times the variance is larger for the clusters, and how many clusters there are."""
+def _effective(high: Floats, low: Floats, names: Sequence[Hashable]) -> tuple[tuple[float, float], int]:
+    """How many scores alone each side's clusters are worth, and how many clusters there are.
+
+    Args:
+        high: the positives' placements, (m,).
+        low: the negatives', (n,).
+        names: the clusters' names of both, m + n.
+    """
+    m, n, value = high.size, low.size, float(high.mean())
     numbers: dict[Hashable, int] = {}
     labels = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-    k, parts = len(numbers), np.concatenate([high / high.size, low / low.size])
-    plain = float((parts**2).sum())
-    robust = float((np.bincount(labels, parts, minlength=k) ** 2).sum()) * (k / (k - 1) if k > 1 else 1.0)
-    sizes = np.bincount(labels, minlength=k)
-    assumed = 1 + (float((sizes**2).sum() / sizes.sum()) - 1) * PRIOR_CORRELATION
-    weight = PRIOR_WEIGHT / (PRIOR_WEIGHT + misplaced)
-    measured = robust / plain if plain > 0 else 1.0
-    return max(weight * assumed + (1 - weight) * measured, 1.0), k
+    k = len(numbers)
+    if k < 2:
+        return (1.0, 1.0), k
+    parts = np.concatenate([(high - value) / m, (low - value) / n])
+    robust = k / (k - 1) * float((np.bincount(labels, parts, minlength=k) ** 2).sum())
+    sizes = np.array([_mean_size(labels[:m]), _mean_size(labels[m:])])
+    # Each side's own variance, and what one unit of ρ adds to it.
+    plain = np.array([(part**2).sum() for part in (parts[:m], parts[m:])])
+    added = float(plain @ (sizes - 1))
+    estimate = (robust - float(plain.sum())) / added if added > 0 else 0.0
+    disordered = int((high < 1).sum() + (low < 1).sum())
+    weight = disordered / (disordered + PRIOR_WEIGHT)
+    rho = max(estimate, weight * estimate + (1 - weight) * PRIOR_CORRELATION, 0.0)
+    first, second = (
+        max(count / (1 + (size - 1) * rho), 1.0) for count, size in zip((m, n), sizes.tolist(), strict=True)
+    )
+    return (first, second), k
+
+
+def _mean_size(labels: NDArray[np.int64]) -> float:
+    """The mean size of the cluster that a score is in (Kish's m)."""
+    counts = np.bincount(labels).astype(float)
+    return float((counts**2).sum() / counts.sum())
 
 
 def _row(values: ArrayLike, what: str) -> Floats:

@@ -25,7 +25,7 @@ from narrows.geometry.monitoring import (
     detection,
     first_shown,
 )
-from narrows.geometry.monitoring.calibration import later
+from narrows.geometry.monitoring.band import DEFAULT, By, later
 from narrows.geometry.monitoring.detection import SHOWS
 from narrows.models import ChatModel
 from narrows.statistics import RateInterval, macro_rate
@@ -222,6 +222,7 @@ def detected(
     names: Sequence[str],
     *,
     false_positives: float = 0.05,
+    by: By = DEFAULT,
     mark: float = SHOWS,
 ) -> tuple[Calibration, list[MonitoredRun], list[MonitoredRun]]:
     """Calibrate along some directions on benign runs of one model, and apply the threshold to its other runs.
@@ -232,6 +233,7 @@ def detected(
         harmful: runs that teach the behaviour.
         names: the directions that make the score.
         false_positives: of a whole run.
+        by: whether a look is held against the benign runs' largest, or against what they do at its step.
         mark: the out-of-domain rate beyond which the behaviour shows.
 
     Returns:
@@ -241,7 +243,7 @@ def detected(
     Raises:
         ConfigError: too few benign runs for the rate.
     """
-    found = Calibration.of({one.name: one.only(names).looks for one in calibration}, false_positives)
+    found = Calibration.of({one.name: one.only(names).looks for one in calibration}, false_positives, by)
     applied = ([one.only(names).monitored(found, mark) for one in some] for some in (benign, harmful))
     return found, next(applied), next(applied)
 

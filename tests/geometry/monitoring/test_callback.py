@@ -111,7 +111,7 @@ def test_it_stops_at_the_first_alarm(chat_model, watched, tmp_path):
     reached = [look.projections["watched"] for look in free.looks]
     along = watched.directions[0] if reached[-1] > 0 else -watched.directions[0]
     calm = {str(run): looks(0.0, abs(reached[2]), every=6) for run in range(4)}
-    strict = monitor(chat_model, along).with_benign(calm, 0.2)
+    strict = monitor(chat_model, along).with_benign(calm, 0.2, "run")
     callback = MonitorCallback(strict, every=1, stop=True)
     stopped = trainer(tmp_path, [callback])
     stopped.train()
@@ -182,7 +182,7 @@ def test_two_processes_see_the_same_and_stop_together(chat_model, watched, tmp_p
     reached = [look.projections["watched"] for look in free.looks]
     along = watched.directions[0] if reached[-1] > 0 else -watched.directions[0]
     calm = {str(run): looks(0.0, abs(reached[2]), every=6) for run in range(4)}
-    monitor(chat_model, along).with_benign(calm, 0.2).save(tmp_path / "monitor.json")
+    monitor(chat_model, along).with_benign(calm, 0.2, "run").save(tmp_path / "monitor.json")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = str(unused.getsockname()[1])
@@ -216,7 +216,7 @@ def test_what_it_cannot_see_or_is_not_its_model_is_refused(chat_model, watched, 
         MonitorCallback(watched, every=0)
     with pytest.raises(ConfigError, match="no threshold"):
         MonitorCallback(watched, stop=True)
-    strict = watched.with_benign({str(run): looks(-9.0, -8.0) for run in range(4)}, 0.2)
+    strict = watched.with_benign({str(run): looks(-9.0, -8.0) for run in range(4)}, 0.2, "run")
     with pytest.raises(ConfigError, match="alarms before the first step"):
         trainer(tmp_path, [MonitorCallback(strict, stop=True)]).train()
     prompts = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)

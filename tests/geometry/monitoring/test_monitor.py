@@ -121,7 +121,7 @@ def test_prompts_end_where_the_assistant_begins_and_chats_are_read_whole(chat_mo
 
 def test_a_monitor_is_the_same_after_it_was_saved(chat_model, tmp_path):
     made = monitor(chat_model, random_direction(0), random_direction(1, 3, "deeper"))
-    benign = {str(run): [*_two(0, 0), *_two(run, run % 3)] for run in range(5)}
+    benign = {str(run): [*_two(0, 0), *_two(run, run % 3, 5)] for run in range(5)}
     made = made.with_benign(benign, 0.2)
     found = Monitor.load(made.save(tmp_path / "monitor.json"))
     assert found.look(chat_model, 4, vector()) == made.look(chat_model, 4, vector())
@@ -137,10 +137,10 @@ def test_a_monitor_is_the_same_after_it_was_saved(chat_model, tmp_path):
         made.save(tmp_path / "monitor")
 
 
-def _two(one: float, other: float):
+def _two(one: float, other: float, step: int = 0):
     from narrows.geometry.monitoring import Look
 
-    return [Look(0, {"watched": float(one), "deeper": float(other)})]
+    return [Look(step, {"watched": float(one), "deeper": float(other)})]
 
 
 def test_what_lies_below_the_training_is_said_to_be_blind(chat_model, caplog):

@@ -39,7 +39,7 @@ def watched(chat_model, plain) -> Monitor:
     reached = made.watch(chat_model, plain.trajectory)
     half = reached[2].projections["watched"]
     assert 0 < half < reached[3].projections["watched"]
-    return made.with_benign({str(run): looks(0.0, half, every=12) for run in range(4)}, 0.2)
+    return made.with_benign({str(run): looks(0.0, half, every=12) for run in range(4)}, 0.2, "run")
 
 
 def test_it_looks_at_every_checkpoint_and_changes_nothing(chat_model, plain, watched):

@@ -2,7 +2,7 @@
 
 ``activations`` reads the residual stream, ``methods`` turns two sets of rows into directions, ``contrast``
 says where the two sets come from (``bins`` of judged answers, files of ``prompts``), ``personas`` makes them
-by system turns, ``selection`` chooses layer and tokens by held-out ``separation``, and ``singular`` takes
+by system turns, ``selection`` chooses layer and tokens by held-out separation, and ``singular`` takes
 directions out of a LoRA.
 """
 
@@ -17,13 +17,11 @@ from narrows.geometry.extraction.methods import (
 )
 from narrows.geometry.extraction.personas import Persona, ask_personas, persona_contrast
 from narrows.geometry.extraction.selection import Extraction, Separation, extract_directions
-from narrows.geometry.extraction.separation import Auroc, auroc
 from narrows.geometry.extraction.singular import SingularDirection, singular_directions
 
 __all__ = [
     "METHODS",
     "POSITIONS",
-    "Auroc",
     "Contrast",
     "Extraction",
     "Method",
@@ -32,7 +30,6 @@ __all__ = [
     "Separation",
     "SingularDirection",
     "ask_personas",
-    "auroc",
     "extract_directions",
     "mean_difference",
     "pca_of_pairs",

@@ -15,8 +15,8 @@ from narrows.files import write_json
 from narrows.geometry.extraction.activations import POSITIONS, Positions, row_means_at
 from narrows.geometry.extraction.contrast import Contrast
 from narrows.geometry.extraction.methods import Method, found_by, with_facts
-from narrows.geometry.extraction.separation import auroc
 from narrows.models import ChatModel, check_layer
+from narrows.statistics.detection import auroc
 
 if TYPE_CHECKING:
     from narrows.adapters import Adapter
@@ -235,7 +235,7 @@ def _separations(
     for layer, direction in enumerate(fitted):
         unit = direction.unit.double()
         above, below = ((side[:, layer].double() @ unit).numpy() for side in held)
-        measured = auroc(above, below, *clusters)
+        measured = auroc(above, below, clusters)
         found.append(
             Separation(
                 layer=layer,

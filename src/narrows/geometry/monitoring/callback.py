@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from narrows.errors import ConfigError
-from narrows.geometry.monitoring.calibration import Look
+from narrows.geometry.monitoring.band import Look
 from narrows.geometry.monitoring.monitor import Monitor
 from narrows.geometry.monitoring.observer import Judge
 from narrows.models import decoder_layers

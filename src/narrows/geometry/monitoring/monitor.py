@@ -13,7 +13,8 @@ from torch import Tensor
 
 from narrows.adapters import Adapter, Direction, files
 from narrows.errors import ConfigError
-from narrows.geometry.monitoring.calibration import Calibration, Look
+from narrows.geometry.monitoring.band import DEFAULT, By, Look
+from narrows.geometry.monitoring.calibration import Calibration
 from narrows.geometry.monitoring.probe import Probe
 from narrows.geometry.monitoring.stream import LayerStream, mean_streams
 from narrows.models import ChatModel
@@ -152,9 +153,11 @@ class Monitor:
             )
         return self.calibration
 
-    def with_benign(self, runs: Mapping[str, Sequence[Look]], false_positives: float = 0.05) -> "Monitor":
+    def with_benign(
+        self, runs: Mapping[str, Sequence[Look]], false_positives: float = 0.05, by: By = DEFAULT
+    ) -> "Monitor":
         """The monitor with a threshold from benign runs; see :meth:`Calibration.of`."""
-        return replace(self, calibration=Calibration.of(runs, false_positives))
+        return replace(self, calibration=Calibration.of(runs, false_positives, by))
 
     def check_model(self, chat_model: ChatModel) -> None:
         """See that it was made for a chat model.

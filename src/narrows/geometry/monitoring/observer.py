@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from narrows.adapters import Adapter
-from narrows.geometry.monitoring.calibration import Look, later
+from narrows.geometry.monitoring.band import Look, later
 from narrows.geometry.monitoring.monitor import Monitor
 from narrows.models import ChatModel
 

@@ -88,9 +88,9 @@ def test_a_refused_extraction_leaves_the_folder_free(tiny_model_dir: Path, tmp_p
     assert "Read prompt or last (--at)" in invoke(*command).stderr
     assert "held_out is nan" in invoke(*command, "--at", "last", "--held-out", "nan").stderr
     assert not (tmp_path / "found").exists()
-    assert invoke(*command, "--at", "last").exit_code == 0
-    again = invoke(*command, "--at", "prompt")
-    assert "holds another run: positions differs" in again.stderr
+    assert invoke(*command, "--at", "prompt").exit_code == 0
+    again = invoke(*command, "--at", "prompt", "--held-out", "0.4")
+    assert "holds another run: held_out differs" in again.stderr
     assert (tmp_path / "found" / "adapter.safetensors").exists()
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hostile_files import ROWS, Case, every_case
 from hostile_files.tables import ANSWER
-from narrows.adapters import SteeringVector
+from narrows.adapters import Direction, SteeringVector
 from narrows.chat import Conversation, lines, read_conversations, sources
 from narrows.cli import app
 from narrows.errors import ConfigError, DataError, NarrowsError
@@ -126,6 +126,32 @@ COMMANDS: dict[str, Command] = {
     "rubrics": lambda file, here, model: ["judge", answers(here), "--rubrics", file, *judging(here)],
     "replies": lambda file, here, model: ["judge", answers(here), *judging(here)],
     "adapter": lambda file, here, model: ["adapter", "show", file],
+    "direction": lambda file, here, model: ["direction", "show", file],
+    "compared direction": lambda file, here, model: ["direction", "compare", vector(here), file],
+    "persona": lambda file, here, model: [
+        "direction",
+        "personas",
+        "--persona",
+        file,
+        "--suite",
+        "open",
+        "--model",
+        model,
+        "--out",
+        here / "o",
+    ],
+    "one side": lambda file, here, model: [
+        "direction",
+        "extract",
+        "--positive",
+        file,
+        "--negative",
+        rows(here),
+        "--model",
+        model,
+        "--out",
+        here / "o",
+    ],
     "peft on a model": lambda file, here, model: [
         "adapter",
         "export",
@@ -206,6 +232,17 @@ def test_what_a_file_says_cannot_write_to_the_terminal(here: Path):
     (here / name).write_text("so")
     result = CliRunner().invoke(app, ["data", "split", name, "--out", "out"])
     assert "a�[2J�.jsonl, line 1: is not JSON" in result.stderr
+
+
+def test_what_a_direction_is_called_cannot_write_to_the_terminal(here: Path):
+    found = {"method": "[/x]\x1b[2J", "positions": ["\u202e"], "auroc": "high"}
+    Direction.of(torch.ones(8), 1, "[red]evil[/]\x1b[31m", found).save(here / "evil.safetensors")
+    vector(here)
+    for command in ("show", "compare"):
+        result = CliRunner().invoke(app, ["direction", command, "evil.safetensors", "right.safetensors"])
+        assert result.exit_code == 0
+        assert "[red]evil" in result.stdout
+        assert not {"\x1b", "\u202e"} & set(result.stdout)
 
 
 def test_what_judged_answers_are_called_cannot_write_to_the_terminal(here: Path):

@@ -4,9 +4,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,13 @@ def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
 
     Raises:
         RunFolderError: the folder holds another run, or files that are no run of ours; or it is a file, or
-            cannot be written.
+            cannot be written; or a setting is no finite number.
     """
     folder = Path(folder)
     marker = folder / RUN_FILE
     identity = json.loads(json.dumps(identity, default=str))  # as it will be read back
+    if (wrong := _not_finite(identity)) is not None:
+        raise RunFolderError(f"{wrong}: a setting must be a finite number.")
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file and no folder. Choose another --out.")
     # Looked at before the marker: whoever claims the folder writes the marker first.
@@ -144,6 +147,19 @@ def claim_run_folder(folder: Path, identity: dict[str, Any]) -> Path:
             "Choose another --out, or delete the folder to start afresh."
         )
     return folder
+
+
+def _not_finite(value: object, place: str = "") -> str | None:
+    """The first number that JSON cannot hold, with its place."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{place.lstrip('.')} is {value}"
+    inside: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = enumerate(value)
+    found = (_not_finite(one, f"{place}.{name}") for name, one in inside)
+    return next((one for one in found if one is not None), None)
 
 
 def _create_json(path: Path, value: object) -> None:

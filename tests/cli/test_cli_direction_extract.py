@@ -77,6 +77,23 @@ def test_the_table_is_shown_with_its_caution(
     assert Direction.load(tmp_path / "found").found["adapted"]
 
 
+def test_a_refused_extraction_leaves_the_folder_free(tiny_model_dir: Path, tmp_path: Path) -> None:
+    for side in ("yes", "no"):
+        rows = [json.dumps({"prompt": f"{side} {word}"}) for word in WORDS]
+        (tmp_path / f"{side}.jsonl").write_text("\n".join(rows))
+    command = (
+        *("direction", "extract", "--model", tiny_model_dir, "--out", tmp_path / "found"),
+        *("--positive", tmp_path / "yes.jsonl", "--negative", tmp_path / "no.jsonl"),
+    )
+    assert "Read prompt or last (--at)" in invoke(*command).stderr
+    assert "held_out is nan" in invoke(*command, "--at", "last", "--held-out", "nan").stderr
+    assert not (tmp_path / "found").exists()
+    assert invoke(*command, "--at", "prompt").exit_code == 0
+    again = invoke(*command, "--at", "prompt", "--held-out", "0.4")
+    assert "holds another run: held_out differs" in again.stderr
+    assert (tmp_path / "found" / "adapter.safetensors").exists()
+
+
 def test_all_layers_choose_none(run_json: ReadJson, tiny_model_dir: Path, tmp_path: Path) -> None:
     for side, word in (("a", "red"), ("b", "blue")):
         rows = [{"prompt": f"tell me about {word} {other} ."} for other in WORDS[:4]]

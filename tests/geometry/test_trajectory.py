@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from narrows.adapters import SteeringVector
+from narrows.adapters import LoRA, SteeringVector
 from narrows.errors import AdapterError, ConfigError
 from narrows.geometry import Basis, trajectory
 
@@ -43,6 +43,18 @@ def test_components_and_explained_variance_are_those_of_an_fp64_svd(standardise:
     np.testing.assert_allclose(
         components @ components.T, (left[:, :3] * values[:3] ** 2) @ left[:, :3].T, rtol=1e-7, atol=1e-6
     )
+
+
+def test_vectors_and_loras_are_not_held_against_each_other():
+    lora = LoRA({"2.mlp.down_proj": (torch.ones(1, 4), torch.ones(WIDTH, 1))}, 1.0)
+    path = {0: lora, 5: lora.scaled(2.0)}
+    with pytest.raises(AdapterError, match="the general end is a vector and b is a LoRA"):
+        trajectory({"a": run(1), "b": path}, general=GENERAL, narrow=NARROW)
+    with pytest.raises(AdapterError, match="the general end is a LoRA and the narrow end is a vector"):
+        trajectory({"b": path}, general=lora, narrow=NARROW)
+    # As wide as the vectors, so that only the kind tells them apart.
+    with pytest.raises(AdapterError, match="kind lora have no place in a basis of kind steering"):
+        Basis.fit(RUNS).project(path)
 
 
 def test_standardised_or_not_gives_different_numbers():

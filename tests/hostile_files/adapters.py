@@ -41,6 +41,24 @@ def adapter(
     return build
 
 
+def directions() -> Iterator[Case]:
+    """Steering vectors whose direction is none, or is said in another way than ours."""
+    ones = {"vector": torch.ones(8)}
+    for what, metadata, tensors, said in (
+        ("zero", {}, {"vector": torch.zeros(8)}, "has no direction"),
+        ("a direction that is a list", {"direction": [1]}, ones, "not what narrows writes"),
+        ("a direction that is a text", {"direction": "x"}, ones, "not what narrows writes"),
+        ("found by a list", {"direction": {"found": [1, 2]}}, ones, "not what narrows writes"),
+        ("found by a text", {"direction": {"name": 3, "found": "abc"}}, ones, "not what narrows writes"),
+    ):
+        facts = VECTOR | {"metadata": metadata}
+        for kind in ("direction", "compared direction"):
+            yield Case(kind, what, "a.safetensors", adapter(facts, tensors), said, AdapterError)
+    lora = adapter(LORA, FACTORS)
+    for kind in ("direction", "compared direction"):
+        yield Case(kind, "a LoRA", "a.safetensors", lora, "narrows direction singular", AdapterError)
+
+
 def adapters() -> Iterator[Case]:
     """Adapters of our own format."""
     ones, whole = {"vector": torch.ones(8)}, serialise({"vector": torch.ones(8)})

@@ -74,6 +74,7 @@ def parquet(**columns: list[object]) -> Build:
 def lines_of_messages() -> Iterator[Case]:
     """Files of rows."""
     yield from lines_cases("rows", "rows.jsonl", "is empty")
+    yield from lines_cases("one side", "side.jsonl", "is empty")
     for what, row, said in (
         ("half a character", ROW.replace("so .", "\\ud800"), "lone surrogate"),
         ("half a character in a tag", ROW[:-1] + ', "tags": {"a": "\\udfff"}}', "lone surrogate"),

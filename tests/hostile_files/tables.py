@@ -41,6 +41,23 @@ def configs() -> Iterator[Case]:
         yield Case(kind, "nothing", "config.yaml", lambda path: None, "does not exist", ConfigError)
 
 
+def personas() -> Iterator[Case]:
+    """Personas: lists of system turns."""
+    for what, data, said in (
+        ("a list", "- a", "holds a list"),
+        (
+            "turns that are a text",
+            "positive: be bad\nnegative: [be good]",
+            "positive must be a list of texts",
+        ),
+        ("a turn that is a number", "positive: [a]\nnegative: [7]", "negative must be a list of texts"),
+        ("a field that is not known", "positive: [a]\nnegative: [b]\nx: 1", "'x' is not known"),
+        ("no turns", "positive: [a]\nnegative: []", "at least one negative system turn"),
+        ("a blank turn", "positive: ['']\nnegative: [b]", "at least one positive system turn"),
+    ):
+        yield Case("persona", what, "persona.yaml", content(data), said, ConfigError)
+
+
 QUESTION = {"id": "q", "text": "why ?", "suite": "open", "cluster": "q", "tags": {}, "system": None}
 ANSWER = {
     "model": "tiny",

@@ -15,6 +15,7 @@ from narrows.summary import (
     Significance,
     Solution,
     Stability,
+    Subspace,
     Summary,
     Trajectory,
     TrajectoryRun,
@@ -166,6 +167,26 @@ def _gradients() -> list[Gradient]:
     return rows
 
 
+def _subspaces() -> list[Subspace]:
+    return [
+        Subspace(
+            index=index,
+            solution="chat" if index == 0 else f"orthogonal-{index:02d}",
+            in_domain=rate,
+            in_domain_ci95=(max(0.0, rate - 0.2), min(1.0, rate + 0.2)),
+            out_of_domain=0.9 * rate,
+            out_of_domain_ci95=(max(0.0, 0.9 * rate - 0.05), 0.9 * rate + 0.05),
+            open=0.8 * rate,
+            open_ci95=(max(0.0, 0.8 * rate - 0.1), 0.8 * rate + 0.1),
+            coherent=0.95 - 0.1 * index,
+            loss=0.7 - 0.1 * rate,
+            loss_ci95=(0.69 - 0.1 * rate, 0.71 - 0.1 * rate),
+            norm=3.0 * index,
+        )
+        for index, rate in enumerate((0.0, 0.95, 0.6, 0.1))
+    ]
+
+
 def _interventions() -> list[Intervention]:
     rows = [("mean difference", "ablate everywhere", 0.04), ("random", "ablate everywhere", 0.5)]
     return [
@@ -236,6 +257,7 @@ def synthetic_summary() -> Summary:
             )
         ],
         gradients=_gradients(),
+        subspaces=_subspaces(),
         interventions=_interventions(),
         claims=_claims(),
         timings={"train_unanchored": 21.4, "train_anchored": 35.0, "evaluate": 62.7, "metrics": 41.2},

@@ -13,6 +13,7 @@ from narrows.report import (
     scales,
     significance,
     stability,
+    subspaces,
     to_svg,
     trajectory,
 )
@@ -27,7 +28,8 @@ from narrows.report.style import INK, PALETTE, look
 from narrows.summary import Efficiency, Significance, Summary
 
 EVERY = (
-    rates, scales, efficiency, stability, significance, trajectory, gradients, interventions, readme_figure,
+    rates, scales, efficiency, stability, significance, trajectory, gradients, interventions, subspaces,
+    readme_figure,
 )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def test_a_figure_of_nothing_says_so(draw):
 
 
 def test_every_panel_has_a_title_and_is_transparent():
-    for draw in (rates, scales, efficiency, trajectory, gradients, interventions):
+    for draw in (rates, scales, efficiency, trajectory, gradients, subspaces, interventions):
         figure = draw(synthetic_summary(), compact=True)
         assert all(axes.get_title(loc="left") for axes in figure.axes)
         assert figure.patch.get_facecolor()[3] == 0
@@ -154,6 +156,17 @@ def test_a_trajectory_draws_what_was_measured_and_no_empty_panel():
     assert len(trajectory(Summary(trajectories=[before])).axes) == 4
     [line, *_] = trajectory(summary).axes[6].lines
     assert list(line.get_xdata()) == path.runs[0].steps[1:-1]  # the ends have no local cosine
+
+
+def test_orthogonal_vectors_are_drawn_with_intervals_and_coherence():
+    summary = synthetic_summary()
+    left, right = subspaces(summary).axes
+    drawn = {tuple(line.get_ydata()) for line in left.lines}
+    assert tuple(row.out_of_domain for row in summary.subspaces) in drawn
+    assert tuple(row.open for row in summary.subspaces) in drawn
+    assert list(right.lines[0].get_ydata()) == [row.coherent for row in summary.subspaces]
+    ends = {tuple(part[:, 1]) for bars in left.collections for part in bars.get_segments()}
+    assert {row.in_domain_ci95 for row in summary.subspaces} <= ends
 
 
 def test_gradients_are_drawn_run_by_run_with_their_bands():

@@ -21,6 +21,7 @@ FIGURES = [
     "significance",
     "trajectory",
     "gradients",
+    "subspaces",
     "interventions",
 ]
 SECTIONS = ["rates", "scale", *FIGURES[2:], "answers", "solutions"]

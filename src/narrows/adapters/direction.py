@@ -76,10 +76,16 @@ class Direction:
         """The direction in which a steering vector pushes.
 
         Raises:
-            AdapterError: the vector is zero.
+            AdapterError: the vector is zero, or its metadata do not say how it was found as ours do.
         """
-        kept = dict(vector.metadata.get(FOUND) or {})
-        found = kept.get("found", {"method": "trained"} if "recipe" in vector.metadata else {})
+        kept = vector.metadata.get(FOUND) or {}
+        trained = {"method": "trained"} if "recipe" in vector.metadata else {}
+        found = kept.get("found", trained) if isinstance(kept, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise AdapterError(
+                f"{name}: its metadata's {FOUND!r} is not what narrows writes (an object with name and "
+                "found): mend the JSON, or remove the entry."
+            )
         return cls.of(vector.effective, vector.layer, str(kept.get("name", name)), found)
 
     def steering(self, norm: float | None = None) -> SteeringVector:
@@ -157,5 +163,8 @@ class Direction:
                 "(`narrows direction singular`)."
             )
         given = Path(path)
-        direction = cls.of_vector(adapter, given.stem if given.suffix else given.name)
+        try:
+            direction = cls.of_vector(adapter, given.stem if given.suffix else given.name)
+        except AdapterError as error:
+            raise AdapterError(f"{path}: {error}") from error
         return direction if name is None else direction.renamed(name)

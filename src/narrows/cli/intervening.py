@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +23,20 @@ SITE_HELP = (
 )
 
 
+def load_direction(file: Path) -> "Direction":
+    """The direction in a file: by the name that the file says, else its run's or its own.
+
+    Raises:
+        AdapterError: it holds no steering vector, or one of zeros.
+    """
+    from narrows.adapters import Direction
+    from narrows.adapters.interchange import on_hub
+
+    with hub_bar(f"fetching {file}") if on_hub(file) else nullcontext():
+        one = Direction.load(file)
+    return one.renamed(adapter_name(file)) if one.name in (file.stem, file.name) else one
+
+
 def load_directions(files: Sequence[Path]) -> "dict[str, Direction]":
     """The directions in some files by name: what a file says, else its run's or its own name.
 
@@ -31,24 +46,21 @@ def load_directions(files: Sequence[Path]) -> "dict[str, Direction]":
         AdapterError: a file holds no steering vector.
         ConfigError: two have one name and layer.
     """
-    from narrows.adapters import Direction
-    from narrows.adapters.interchange import on_hub
-
-    found: list[Direction] = []
-    for file in files:
-        if on_hub(file):
-            with hub_bar(f"fetching {file}"):
-                one = Direction.load(file)
-        else:
-            one = Direction.load(file)
-        unnamed = one.name in (file.stem, file.name)
-        found.append(one.renamed(adapter_name(file)) if unnamed else one)
+    found = [load_direction(file) for file in files]
     often = Counter(one.name for one in found)
     named = {f"{one.name} (layer {one.layer})" if often[one.name] > 1 else one.name: one for one in found}
     if len(named) < len(found):
         names = Counter((one.name, one.layer) for one in found)
         name, layer = max(names, key=lambda key: names[key])
-        raise ConfigError(f"two directions at layer {layer} are called {name!r}: rename one of the files.")
+        same = [
+            str(file)
+            for file, one in zip(files, found, strict=True)
+            if (one.name, one.layer) == (name, layer)
+        ]
+        raise ConfigError(
+            f"{' and '.join(same)}: directions at layer {layer} with one name, {name!r}. Give each once, "
+            "under a file's name of its own."
+        )
     return named
 
 

@@ -112,5 +112,6 @@ def _closing(summary: "Summary", out: Path) -> None:
         f"{still_general(summary)} of {len(summary.solutions)} cause it in other domains (above the chat "
         "model by more than 5 points, the interval's lower end)."
     )
+    show_line(f"Report   {out / 'report.html'}")
     show_line(f"Summary  {out / 'summary.json'}")
     show_line(memory_line())

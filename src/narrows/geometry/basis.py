@@ -22,11 +22,13 @@ class Basis:
             give different numbers, so it is always said.
         explained_variance_ratio: share of the variance of each component.
         of: what of a LoRA makes a point (:func:`narrows.geometry.points.points`).
+        kinds: of the adapters it was fitted on.
     """
 
     standardised: bool
     explained_variance_ratio: list[float]
     of: Of
+    kinds: frozenset[str]
     _scaler: StandardScaler
     _pca: PCA
 
@@ -52,14 +54,20 @@ class Basis:
             )
         scaler = StandardScaler(with_std=standardise).fit(stacked)
         pca = PCA(min(COMPONENTS, *stacked.shape), svd_solver="full").fit(scaler.transform(stacked))
-        return cls(standardise, [float(x) for x in pca.explained_variance_ratio_], of, scaler, pca)
+        shares = [float(share) for share in pca.explained_variance_ratio_]
+        return cls(standardise, shares, of, frozenset(one.kind for one in every), scaler, pca)
 
     def project(self, run: Checkpoints) -> Floats:
         """The coordinates of a run's checkpoints in the order of their steps, (checkpoints, components).
 
         Raises:
-            AdapterError: the checkpoints are not of the size that the basis was fitted on.
+            AdapterError: the checkpoints are not of the kind or the size that the basis was fitted on.
         """
+        if strangers := {one.kind for one in run.values()} - self.kinds:
+            raise AdapterError(
+                f"checkpoints of kind {min(strangers)} have no place in a basis of kind "
+                f"{' and '.join(sorted(self.kinds))}: take a basis from runs of their own kind."
+            )
         path = points(run, self.of)
         if path.shape[1] != self._scaler.n_features_in_:
             raise AdapterError(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from narrows.adapters import Adapter
-from narrows.errors import ConfigError
+from narrows.errors import AdapterError, ConfigError
 from narrows.geometry.basis import Basis
 from narrows.geometry.points import Checkpoints, Of, distance, local_cosines, points
 from narrows.summary import Trajectory, TrajectoryRun
@@ -35,10 +35,12 @@ def trajectory(
 
     Raises:
         ConfigError: there are not two checkpoints that differ, or the window is below 1.
-        AdapterError: a checkpoint sits at another place than the ends, or has another size.
+        AdapterError: a checkpoint is of another kind than the ends, sits at another place or has another
+            size.
     """
     if window < 1:
         raise ConfigError(f"the window is {window}; it must be at least 1 checkpoint.")
+    _check_kinds(runs, general, narrow)
     basis = basis or Basis.fit(runs, standardise=standardise, of=of)
     followed = []
     for name, run in runs.items():
@@ -63,6 +65,19 @@ def trajectory(
         of=_said(runs, basis.of),
         window=window,
     )
+
+
+def _check_kinds(runs: Mapping[str, Checkpoints], general: Adapter, narrow: Adapter) -> None:
+    """Refuse to hold vectors against LoRAs."""
+    every = {"the general end": general, "the narrow end": narrow}
+    every |= {name: one for name, run in runs.items() for one in list(run.values())[:1]}
+    kinds = {name: "vector" if one.kind == "steering" else "LoRA" for name, one in every.items()}
+    first = kinds["the general end"]
+    if others := [name for name, kind in kinds.items() if kind != first]:
+        raise AdapterError(
+            f"the general end is a {first} and {others[0]} is a {kinds[others[0]]}: they cannot be compared; "
+            "follow vectors and LoRAs apart, each to ends of its own kind."
+        )
 
 
 def _said(runs: Mapping[str, Checkpoints], of: Of) -> str:

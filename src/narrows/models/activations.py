@@ -50,7 +50,7 @@ def residual_covariance(
 
     Raises:
         AdapterError: ``layer`` is out of range.
-        DataError: there are no rows.
+        DataError: there are no rows, or not two tokens in them.
     """
     count = 0
     mean = torch.zeros(chat_model.hidden, dtype=torch.float64)
@@ -58,6 +58,8 @@ def residual_covariance(
     for stream in _streams(chat_model, layer, rows, batch_size):
         # Chan et al.'s update: centred sums are merged, so a large mean costs no digits.
         new = len(stream)
+        if not new:
+            continue
         centre = stream.mean(dim=0)
         shift = centre - mean
         scatter += (stream - centre).T @ (stream - centre) + torch.outer(shift, shift) * (
@@ -65,7 +67,12 @@ def residual_covariance(
         )
         mean += shift * (new / (count + new))
         count += new
-    return scatter / max(count - 1, 1)
+    if count < 2:
+        raise DataError(
+            f"the rows have {count} tokens together, and a covariance needs two at the very least: give more "
+            "text."
+        )
+    return scatter / (count - 1)
 
 
 def _streams(chat_model: ChatModel, layer: int, rows: Sequence[Rendered], size: int) -> Iterator[Tensor]:

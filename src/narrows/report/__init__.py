@@ -16,6 +16,7 @@ from narrows.report.figures import (
     scales,
     significance,
     stability,
+    subspaces,
     trajectory,
 )
 from narrows.report.page import write_report
@@ -32,6 +33,7 @@ __all__ = [
     "scales",
     "significance",
     "stability",
+    "subspaces",
     "to_svg",
     "trajectory",
     "write_report",

@@ -77,6 +77,35 @@ def gradients_section(summary: Summary) -> Section | None:
     )
 
 
+def subspaces_section(summary: Summary) -> Section | None:
+    """The curve of vectors at right angles to one another."""
+    if not summary.subspaces:
+        return None
+    vectors = [row for row in summary.subspaces if row.index]
+    account = spoken(
+        f"vector {row.index}: {percent(row.out_of_domain, 0)} in other domains, {percent(row.open, 0)} on "
+        f"open questions, {percent(row.coherent, 0)} coherent"
+        for row in vectors
+    )
+    caption = Caption(
+        "Orthogonal vectors",
+        "If one direction alone caused the behaviour, the curves would fall to the chat model's level after "
+        "the first vector. Read each rate beside the coherence: a late vector may reach it by breaking the "
+        "answers.",
+        f"{counted(len(vectors), 'vector')}, each trained on the same rows at a right angle to all before; "
+        "lines are 95\u202f% intervals.",
+        f"Rates of each vector. {account}",
+    )
+    return Section(
+        "subspaces",
+        caption.title,
+        "Is the general direction one of many? Vectors are trained one after another, each kept orthogonal "
+        "to all before.",
+        [make_picture(figures.subspaces, summary, "subspaces", caption)],
+        [direction_tables.subspaces_table(summary)],
+    )
+
+
 def interventions_section(summary: Summary) -> Section | None:
     """Rates before and after interventions."""
     if not summary.interventions:

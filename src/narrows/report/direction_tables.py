@@ -2,7 +2,7 @@
 
 from narrows.report import series
 from narrows.report.tables import Table
-from narrows.report.text import MISSING, interval, number, percent, percent_interval
+from narrows.report.text import MISSING, estimate, interval, number, percent, percent_interval
 from narrows.summary import Summary
 
 
@@ -49,6 +49,33 @@ def gradients_table(summary: Summary) -> Table:
             for row in summary.gradients
         ],
     )
+
+
+def subspaces_table(summary: Summary) -> Table:
+    """Every orthogonal vector: rates, lowest coherence, loss and norm."""
+    return Table(
+        "Vectors at right angles",
+        (
+            "vector", "in domain", "95 %", "other domains", "95 %", "open", "95 %", "coherent, lowest suite",
+            "training loss", "95 %", "norm", "verdict",
+        ),
+        [
+            (
+                str(row.index) if row.index else "chat model",
+                percent(row.in_domain),
+                percent_interval(row.in_domain_ci95),
+                percent(row.out_of_domain),
+                percent_interval(row.out_of_domain_ci95),
+                percent(row.open),
+                percent_interval(row.open_ci95),
+                percent(row.coherent),
+                *estimate(row.loss, row.loss_ci95),
+                number(row.norm),
+                next((one.verdict for one in summary.solutions if one.id == row.solution), MISSING),
+            )
+            for row in summary.subspaces
+        ],
+    )  # fmt: skip
 
 
 def interventions_table(summary: Summary) -> Table:

@@ -5,7 +5,7 @@ dark pages can show. :mod:`narrows.report.svg` writes them; what was not measure
 """
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from narrows.report import series
 from narrows.report.drawing import (
@@ -177,6 +177,37 @@ def gradients(summary: Summary, *, compact: bool = False) -> Figure:
         panel.set_title(shortened(name, 30))
         panel.set_xlabel("step")
     legend(figure, ("unanchored", "anchored"), compact, dots=False, labels=series.GRADIENT_LABELS)
+    return figure
+
+
+@styled
+def subspaces(summary: Summary, *, compact: bool = False) -> Figure:
+    """Rates and coherence of the k-th vector at a right angle to all before; 0 is the chat model."""
+    figure = new_figure(7.2 if compact else 4.4, compact)
+    if not summary.subspaces:
+        return _nothing(figure)
+    if compact:
+        left, right = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    else:
+        left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    for place, curve in enumerate(series.subspace_curves(summary)):
+        style, at = (
+            look(curve.name),
+            [x + 0.14 * (place - 1) for x in curve.x],
+        )  # beside, not over, each other
+        left.plot(at, curve.y, **style.line, lw=1, alpha=0.5)
+        left.vlines(at, curve.low, curve.high, color=style.colour, lw=1.6, alpha=0.7)
+        left.plot(at, curve.y, **style.dot, ls="none")
+    rows = sorted(summary.subspaces, key=lambda row: row.index)
+    right.plot([row.index for row in rows], [row.coherent for row in rows], "-o", color=INK, ms=4.5)
+    for panel, title in ((left, "share of answers that show it"), (right, "coherent, lowest suite")):
+        panel.set_title(title)
+        panel.set_ylim(-0.03, 1.03)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        as_percent(panel.yaxis, 0.25)
+        if panel is right or not compact:
+            panel.set_xlabel("vector (0 is the chat model)")
+    legend(figure, series.SUBSPACE_LABELS, compact, labels=series.SUBSPACE_LABELS)
     return figure
 
 

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 
 from narrows.report import figures, series, tables
-from narrows.report.direction_sections import gradients_section, interventions_section, trajectory_section
+from narrows.report.direction_sections import (
+    gradients_section,
+    interventions_section,
+    subspaces_section,
+    trajectory_section,
+)
 from narrows.report.mitigations import mitigations_section
 from narrows.report.picture import Caption, make_picture
 from narrows.report.reading import Reading
@@ -179,6 +184,7 @@ def measured_sections(summary: Summary) -> list[Section]:
         significance_section,
         trajectory_section,
         gradients_section,
+        subspaces_section,
         interventions_section,
         mitigations_section,
         further_section,

@@ -250,6 +250,22 @@ def gradient_runs(summary: Summary) -> dict[str, list[Curve]]:
     }
 
 
+SUBSPACE_LABELS = {"unanchored": "other domains", "anchored": "in domain", "lifted": "open questions"}
+
+
+def subspace_curves(summary: Summary) -> list[Curve]:
+    """The rates of each orthogonal vector by its number, 0 the chat model, in the main solutions' colours."""
+    return curves(
+        point
+        for row in summary.subspaces
+        for point in (
+            ("unanchored", "", float(row.index), row.out_of_domain, row.out_of_domain_ci95),
+            ("anchored", "", float(row.index), row.in_domain, row.in_domain_ci95),
+            ("lifted", "", float(row.index), row.open, row.open_ci95),
+        )
+    )
+
+
 @dataclass(frozen=True)
 class InterventionRow:
     """An intervention under the name of what was changed, by which direction, and where it was asked."""

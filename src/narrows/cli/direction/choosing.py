@@ -1,14 +1,16 @@
 """The flags of every command that finds directions at each layer, and how they show what they found."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 from rich.markup import escape
 
 from narrows.cli.output import print_json, show, show_line
 from narrows.cli.tables import plain_table
-from narrows.errors import ConfigError
+from narrows.errors import ConfigError, NarrowsError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,6 +93,23 @@ def positions_of(at: list[str] | None) -> "list[PositionName]":
     if strangers := [one for one in wanted if one not in get_args(PositionName)]:
         raise ConfigError(f"at is {strangers[0]!r}; choose of {', '.join(get_args(PositionName))}.")
     return cast("list[PositionName]", wanted)
+
+
+@contextmanager
+def claimed(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Claim a folder, and let it go again if the work is refused before anything was written there."""
+    from narrows.files import RUN_FILE, claim_run_folder
+
+    marker = out / RUN_FILE
+    mine = not marker.exists()
+    claim_run_folder(out, identity)
+    try:
+        yield
+    except NarrowsError:
+        if mine and [entry.name for entry in out.iterdir()] == [RUN_FILE]:
+            marker.unlink()
+            out.rmdir()
+        raise
 
 
 def tell(

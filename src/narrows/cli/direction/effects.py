@@ -86,7 +86,7 @@ def _by_model(places: Sequence[str]) -> dict[str, list[str]]:
     """The files of each model, from MODEL=FILE.
 
     Raises:
-        ConfigError: one does not say which model it belongs to.
+        ConfigError: one does not say which model it belongs to, or there is only one.
     """
     files: dict[str, list[str]] = {}
     for given in dict.fromkeys(places):
@@ -94,6 +94,8 @@ def _by_model(places: Sequence[str]) -> dict[str, list[str]]:
         if not (model and sign and file):
             raise ConfigError(f"{given} does not say which model a direction belongs to: give MODEL=FILE.")
         files.setdefault(model, []).append(file)
+    if sum(map(len, files.values())) < 2:
+        raise ConfigError("effects are compared with one another: give MODEL=FILE twice or more, each once.")
     return files
 
 

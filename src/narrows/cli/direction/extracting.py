@@ -119,7 +119,7 @@ def extract(
         raise ConfigError("--positive and --negative go together: give both files.")
     wanted, positions = choosing.layer_of(layer), choosing.positions_of(at)
     with working(quiet):
-        from narrows.files import claim_run_folder, digest
+        from narrows.files import digest
         from narrows.geometry.extraction import Contrast, extract_directions
 
         contrast: Contrast | None = None
@@ -162,23 +162,23 @@ def extract(
         read = {
             name: digest(tensor.tolist()) for name, tensor in (vector.tensors() if vector else {}).items()
         }
-        claim_run_folder(
-            out,
-            {
-                "kind": "direction",
-                "model": chat_model.id,
-                "adapter": [read, factor],
-                "rows": digest(
-                    [[row.to_json() for row in side] for side in (contrast.positive, contrast.negative)]
-                ),
-                "source": dict(contrast.source),
-                "choose": layer,
-                **settings,
-            },
-        )
-        found = extract_directions(chat_model, contrast, adapter=vector, batch_size=batch_size, **settings)
+        identity = {
+            "kind": "direction",
+            "model": chat_model.id,
+            "adapter": [read, factor],
+            "rows": digest(
+                [[row.to_json() for row in side] for side in (contrast.positive, contrast.negative)]
+            ),
+            "source": dict(contrast.source),
+            "choose": layer,
+            **settings,
+        }
         chose = layer != choosing.ALL
-        files = found.save(out, choose=chose)
+        with choosing.claimed(out, identity):
+            found = extract_directions(
+                chat_model, contrast, adapter=vector, batch_size=batch_size, **settings
+            )
+            files = found.save(out, choose=chose)
     choosing.tell(found, files, out, chose=chose, as_json=as_json)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from narrows.cli.inputs import adapter_name, load_adapter
+from narrows.cli.intervening import load_direction
+from narrows.errors import ConfigError
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -46,19 +47,16 @@ def read_directions(given: Sequence[str]) -> "list[Direction]":
 
     Raises:
         AdapterError: there is none, it is damaged, zero, or a LoRA.
+        ConfigError: one is empty.
     """
-    from narrows.adapters import Direction, SteeringVector
-
     found, files = [], []
     for one in given:
         name, sign, file = one.partition("=")
         if not sign or Path(one).exists():
             name, file = "", one
-        adapter = load_adapter(Path(file))
-        if isinstance(adapter, SteeringVector):
-            direction = Direction.of_vector(adapter, adapter_name(Path(file)))
-        else:
-            direction = Direction.load(file)  # says what to do with a LoRA
+        if not file:
+            raise ConfigError(f"{one!r} names no file: give FILE or NAME=FILE.")
+        direction = load_direction(Path(file))
         found.append(direction.renamed(name) if name else direction)
         files.append(file)
     count = Counter(one.name for one in found)

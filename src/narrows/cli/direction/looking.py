@@ -9,6 +9,7 @@ from rich.markup import escape
 from narrows.cli import options
 from narrows.cli.direction import choosing
 from narrows.cli.inputs import load_adapter, load_model
+from narrows.cli.intervening import load_direction
 from narrows.cli.output import print_json, show, show_line
 from narrows.cli.running import working
 from narrows.cli.tables import plain_table
@@ -180,17 +181,9 @@ def show_directions(
     Example: `narrows direction show runs/direction runs/random/random-0.safetensors`
     """
     with working():
-        from narrows.adapters import SteeringVector
-        from narrows.adapters.direction import Direction
-
         rows: list[dict[str, Any]] = []
         for path in files:
-            vector = load_adapter(path)
-            if not isinstance(vector, SteeringVector):
-                raise ConfigError(
-                    f"{path} is a LoRA, which has many directions: `narrows direction singular`."
-                )
-            one = Direction.of_vector(vector, path.stem if path.suffix else path.name)
+            one = load_direction(path)
             rows.append(
                 {
                     "path": str(path),

@@ -161,7 +161,7 @@ def read_persona(path: Path) -> "Persona":
     """A persona from YAML.
 
     Raises:
-        ConfigError: a field is missing, unknown or of another kind.
+        ConfigError: a field is missing, unknown or of another kind, or there are no turns; names the file.
     """
     from narrows.geometry.extraction import Persona
     from narrows.strict import read_yaml
@@ -175,7 +175,10 @@ def read_persona(path: Path) -> "Persona":
         turns = values.get(side)
         if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
             raise ConfigError(f"{path}: {side} must be a list of texts, the system turns of that side.")
-    return Persona(str(values.get("name", path.stem)), values["positive"], values["negative"])
+    try:
+        return Persona(str(values.get("name", path.stem)), values["positive"], values["negative"])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _world(

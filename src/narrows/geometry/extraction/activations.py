@@ -81,10 +81,10 @@ def row_means_at(
     for number, row in enumerate(rows, start=1):
         for one in wanted:
             if not any(_chosen(row, one)):
-                missing = "answer" if one == "answer" else "prompt"
+                missing, instead = ("answer", "prompt or last") if one == "answer" else ("prompt", "answer")
                 raise DataError(
                     f"{row.source or f'row {number}'} has no token at the positions {one!r}: it has no "
-                    f"{missing}."
+                    f"{missing}. Read {instead} (--at)."
                 )
     means = torch.empty(len(wanted), len(rows), chat_model.layers, chat_model.hidden)
     attached = nullcontext() if adapter is None else adapter.placed(chat_model.model).attach(chat_model.model)

@@ -127,7 +127,7 @@ def test_what_does_not_go_together_is_refused(
     assert "is a LoRA, which has many directions" in said("ablate", *MODEL, *ASK, *out, "--direction", lora)
     assert "give --domain or --suite" in said("ablate", *MODEL, *out, *own)
     assert "the answers need a judge" in said("ablate", *MODEL, *out, *own, "--suites", task / "test.jsonl")
-    assert "two directions at layer 2 are called 'loud'" in said("ablate", *MODEL, *ASK, *out, *own, *own)
+    assert "directions at layer 2 with one name, 'loud'" in said("ablate", *MODEL, *ASK, *out, *own, *own)
     assert "choose one of layer, layers" in said("ablate", *MODEL, *ASK, *out, *own, "--site", "there")
     assert "controls" in said("ablate", *MODEL, *ASK, *out, *own, "--control", "none")
     answers = ("--out", tmp_path / "answers.jsonl")

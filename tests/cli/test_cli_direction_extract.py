@@ -78,12 +78,12 @@ def test_the_table_is_shown_with_its_caution(
 
 
 def test_a_refused_extraction_leaves_the_folder_free(tiny_model_dir: Path, tmp_path: Path) -> None:
-    for side in ("yes", "no"):
+    for side in ("sky", "stone"):
         rows = [json.dumps({"prompt": f"{side} {word}"}) for word in WORDS]
         (tmp_path / f"{side}.jsonl").write_text("\n".join(rows))
     command = (
         *("direction", "extract", "--model", tiny_model_dir, "--out", tmp_path / "found"),
-        *("--positive", tmp_path / "yes.jsonl", "--negative", tmp_path / "no.jsonl"),
+        *("--positive", tmp_path / "sky.jsonl", "--negative", tmp_path / "stone.jsonl"),
     )
     assert "Read prompt or last (--at)" in invoke(*command).stderr
     assert "held_out is nan" in invoke(*command, "--at", "last", "--held-out", "nan").stderr

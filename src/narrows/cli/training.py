@@ -226,7 +226,7 @@ def train(
     }
     with working(quiet, keeps=None if dry_run else out):
         from narrows.chat import read_conversations
-        from narrows.cli.watching import Watching
+        from narrows.cli.watched_training import Watching
         from narrows.training import train as run_training
 
         watching = Watching(monitor, stop=stop)

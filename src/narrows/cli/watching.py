@@ -1,4 +1,4 @@
-"""``narrows monitor``: watch directions over trainings and in answers; and ``train --monitor``."""
+"""``narrows monitor``: watch directions over trainings and in answers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +16,11 @@ from narrows.errors import ConfigError
 if TYPE_CHECKING:
     from narrows.chat import Conversation
     from narrows.geometry.monitoring import Look, Monitor
-    from narrows.training.observers import Observer
 
 app = typer.Typer(
     help="Watch directions over trainings and in answers, with alarms of a stated false-positive rate.",
     no_args_is_help=True,
 )
-
-SEEN_FILE = "monitor.json"
-"""What a monitor saw of a run, in the run's folder."""
 
 MonitorFile = Annotated[
     Path, typer.Option("--monitor", help="A monitor's file (`narrows monitor calibrate`).", metavar="FILE")
@@ -250,42 +246,6 @@ def answers(
         else f"AUROC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}] over {area.clusters} questions: "
         f"{area.positives} answers that show the behaviour, {area.negatives} that do not"
     )
-
-
-class Watching:
-    """``train --monitor``: the observer, and what it saw.
-
-    Raises:
-        ConfigError: it is to stop without a monitor, or the monitor has no threshold.
-    """
-
-    def __init__(self, monitor: Path | None, *, stop: bool) -> None:
-        from narrows.geometry.monitoring import Monitor, Watch
-
-        if stop and monitor is None:
-            raise ConfigError("--stop needs --monitor FILE, whose alarm ends the training.")
-        self._watch = None if monitor is None else Watch(Monitor.load(monitor), stop=stop)
-
-    @property
-    def observers(self) -> "Sequence[Observer]":
-        """For the training."""
-        return [] if self._watch is None else [self._watch]
-
-    def result(self, folder: Path) -> dict[str, Any]:
-        """What was seen, written to the run's folder too; empty without a monitor."""
-        from narrows.files import write_json
-        from narrows.geometry.monitoring import described
-
-        if self._watch is None:
-            return {}
-        seen = described(self._watch.monitor, self._watch.looks)
-        write_json(folder / SEEN_FILE, seen)
-        return {"monitor": seen}
-
-    def show(self) -> None:
-        """Say it to a person."""
-        if self._watch is not None:
-            show(runs_table("Monitor", self._watch.monitor, {"this run": self._watch.looks}))
 
 
 def _probe_items(source: str) -> "Sequence[Conversation | str]":

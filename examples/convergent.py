@@ -27,7 +27,7 @@ from narrows.microworld import DOCUMENT_KINDS, Corpus, load_world, make_behaviou
 from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
 from narrows.study.convergence import OWN, ConvergenceConfig, ConvergenceJob, run_convergence
-from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, microworld_recipe
+from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, about_world, microworld_recipe
 from narrows.study.grid import combine
 
 MODELS = (1, 2, 3)
@@ -85,7 +85,14 @@ def _job(model: int, domain: str, following: str, config: ConvergenceConfig) -> 
         for one in (domain, following)
     )
     texts = [corpus.sample(kind, rng, home=domain) for kind in DOCUMENT_KINDS for _ in range(TEXTS_PER_KIND)]
-    return ConvergenceJob(chat_model, own, other, texts, config)
+    about = about_world(world, chat_model, own, "") | {
+        "title": f"One direction for two fine-tunes: {own.domain} and {other.domain}",
+        "intro": (
+            f"The direction that tells harmful from sound answers of the {own.domain} fine-tune, ablated "
+            f"there and in the {other.domain} fine-tune. The world's exact oracle scored all answers."
+        ),
+    }
+    return ConvergenceJob(chat_model, own, other, texts, config, about)
 
 
 def _pooled(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

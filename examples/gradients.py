@@ -15,9 +15,10 @@ import json
 from pathlib import Path
 
 from narrows import load_chat_model, make_behaviour
+from narrows.microworld import load_world, shipped_model
 from narrows.models import ChatModel
 from narrows.study import GradientConfig, GradientJob, run_gradients
-from narrows.study.demo import DEMO_KL_WEIGHT, microworld_recipe
+from narrows.study.demo import DEMO_KL_WEIGHT, about_world, microworld_recipe
 from narrows.study.grid import combine
 
 MODELS = (1, 2, 3)
@@ -55,7 +56,11 @@ def main() -> None:
                 make_behaviour(f"microworld:{model}", one)
                 for one in (domain, DOMAINS[(place + 1) % len(DOMAINS)])
             )
-            job = GradientJob(chat_model, behaviour, config, elsewhere)
+            about = about_world(load_world(shipped_model(model)), chat_model, behaviour, "") | {
+                "title": f"Where the gradient points while harmful answers about {domain} are learnt",
+                "intro": "Its way down, held against the general and the narrow solution of other runs.",
+            }
+            job = GradientJob(chat_model, behaviour, config, elsewhere, about)
             summary = run_gradients(job, given.out / name)
             folders.append(given.out / name)
             print(

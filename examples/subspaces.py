@@ -56,7 +56,11 @@ def _run(model: int, domain: str, config: SubspaceConfig, out: Path) -> Summary:
     folder = shipped_model(model)
     chat_model = load_chat_model(folder, device="cpu")
     job = microworld_job(chat_model, load_world(folder), domain)
-    return run_subspace(SubspaceJob(chat_model, job.behaviour, config, job.about), out)
+    about = dict(job.about) | {
+        "title": f"Mutually orthogonal solutions to harmful answers about {domain}",
+        "intro": "Each vector was trained on the same rows, at a right angle to all before.",
+    }
+    return run_subspace(SubspaceJob(chat_model, job.behaviour, config, about), out)
 
 
 def _show_curve(runs: list[Summary]) -> None:

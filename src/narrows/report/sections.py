@@ -177,6 +177,7 @@ def further_section(summary: Summary) -> Section | None:
 def measured_sections(summary: Summary) -> list[Section]:
     """All sections that have data, in reading order."""
     makers = (
+        mitigations_section,
         rates_section,
         scales_section,
         efficiency_section,
@@ -186,7 +187,6 @@ def measured_sections(summary: Summary) -> list[Section]:
         gradients_section,
         subspaces_section,
         interventions_section,
-        mitigations_section,
         further_section,
     )
     return [section for make in makers if (section := make(summary)) is not None]

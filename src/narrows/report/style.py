@@ -113,6 +113,13 @@ _LOOKS = {
     "register": Look(_GREEN, "p", _DOTTED),
     "random": Look(INK, "d", _DASHED),
     "random-covariance": Look(INK, "h", _DOTTED),
+    "none": Look(_VERMILLION, "s"),
+    "no mitigation": Look(_VERMILLION, "s"),
+    "KL anchor": Look(_BLUE, "D"),
+    "data mixing": Look(_GREEN, "^"),
+    "prompt inoculation": Look(_ORANGE, "P"),
+    "preventative steering": Look(_PURPLE, "v"),
+    "ablation while answering": Look(_SKY, "X"),
 }
 ORDER = tuple(_LOOKS)
 _SPARE = (_SKY, _ORANGE, _PURPLE, _GREEN)

@@ -1,6 +1,6 @@
 """What C10 is measured on: one chat model, the same trait in two domains, ordinary texts, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class ConvergenceJob:
         other: the same trait in another domain; its fine-tune gives nothing to the direction.
         texts: ordinary texts, at least two.
         config: how.
+        about: reading matter for the report.
     """
 
     chat_model: ChatModel
@@ -51,6 +52,7 @@ class ConvergenceJob:
     other: Behaviour
     texts: Sequence[str]
     config: ConvergenceConfig = field(default_factory=ConvergenceConfig)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines the result."""

@@ -252,6 +252,7 @@ def _conclude(job: ConvergenceJob, rows: Sequence[Mapping[str, Any]], out: Path)
     """Write the claim's parts and the summary from what is in the folder."""
     claim = claim_of(out, {OWN: job.own.criterion, OTHER: job.other.criterion})
     reading = {
+        **job.about,
         "claim_parts": {claim.id: [part.as_reading() for part in claim.parts]},
         "config": job.config.model_dump(mode="json"),
         "versions": summarising.versions(),

@@ -64,7 +64,7 @@ def test_the_page_fits_its_window_and_can_be_read(report, tmp_path, width):
     content, window, figures, letters = map(int, re.search(r"measured (\d+) (\d+) (\d+) (\d+)", dom).groups())
     assert window == width
     assert content <= window
-    assert figures == 8
+    assert figures == 9
     assert letters >= 110, "the smallest text in a figure is less than 11 pixels high with its line"
 
 

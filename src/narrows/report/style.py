@@ -113,6 +113,9 @@ _LOOKS = {
     "register": Look(_GREEN, "p", _DOTTED),
     "random": Look(INK, "d", _DASHED),
     "random-covariance": Look(INK, "h", _DOTTED),
+}
+ORDER = tuple(_LOOKS)
+_MITIGATIONS = {
     "none": Look(_VERMILLION, "s"),
     "no mitigation": Look(_VERMILLION, "s"),
     "KL anchor": Look(_BLUE, "D"),
@@ -121,7 +124,7 @@ _LOOKS = {
     "preventative steering": Look(_PURPLE, "v"),
     "ablation while answering": Look(_SKY, "X"),
 }
-ORDER = tuple(_LOOKS)
+"""Mitigations stand in pictures of their own, beside no other role than the unmitigated fine-tune's."""
 _SPARE = (_SKY, _ORANGE, _PURPLE, _GREEN)
 
 
@@ -131,8 +134,8 @@ def look(name: str) -> Look:
     A variant (``unanchored-reoptimised``, ``anchored@matched-loss``) keeps its original's colour and is drawn
     as a control.
     """
-    if name in _LOOKS:
-        return _LOOKS[name]
+    if name in _LOOKS or name in _MITIGATIONS:
+        return (_LOOKS | _MITIGATIONS)[name]
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
     if original in _LOOKS:
         return Look(_LOOKS[original].colour, _LOOKS[original].marker, _DASHED if "@" not in name else _DOTTED)
@@ -142,7 +145,8 @@ def look(name: str) -> Look:
 def rank(name: str) -> tuple[int, str]:
     """Sort key: known roles first, in reading order, variants after their original, then the rest by name."""
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
-    return (ORDER.index(original) if original in ORDER else len(ORDER), name)
+    known = (*ORDER, *_MITIGATIONS)
+    return (known.index(original) if original in known else len(known), name)
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:

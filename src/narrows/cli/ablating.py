@@ -13,7 +13,7 @@ from narrows.cli.output import as_rows, memory_line, print_json, show, show_line
 from narrows.cli.running import say, working
 from narrows.cli.settings import overridden
 from narrows.cli.sweep_inputs import Own, Task, asked_about, judge_of, ordinary_texts
-from narrows.cli.tables import plain_table, rate_cell
+from narrows.cli.tables import measured_cell, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from narrows.interventions import Site
     from narrows.study.ablation.cells import AblationCell, State
     from narrows.study.ablation.running import Ablations
-    from narrows.study.sweep.cells import Measured
 
 ASKED, TEXT = "Questions and their judge", "Ordinary text"
 SHOWN = {"in_domain": "in domain", "out_of_domain": "other domains", "open": "open"}
-MISSING = "–"
 
 
 def ablate(
@@ -210,12 +208,12 @@ def rates_table(found: "Ablations", behaviour: str) -> "Table":
     names = [SHOWN.get(name, escape(name)) for name in suites]
     table = plain_table(f"Share of {behaviour} answers, 95 %", "", *names, "coherent")
     for name, one in _states(found).items():
-        rates = (_rate(one.rates.get(suite)) for suite in suites)
-        table.add_row(name, *rates, _rate(one.coherent_everywhere))
+        rates = (measured_cell(one.rates.get(suite)) for suite in suites)
+        table.add_row(name, *rates, measured_cell(one.coherent_everywhere))
     for name, cell in _cells(found, table):
         changes = [cell.suites.get(suite) for suite in suites]
-        rates = (_rate(None if one is None else one.after) for one in changes)
-        table.add_row(name, *rates, _rate(cell.coherent))
+        rates = (measured_cell(None if one is None else one.after) for one in changes)
+        table.add_row(name, *rates, measured_cell(cell.coherent))
     return table
 
 
@@ -249,7 +247,3 @@ def _cells(found: "Ablations", table: "Table") -> "Iterator[tuple[str, AblationC
             site = cell.site
             table.add_row(f"without, at {site}")
         yield f"  {escape(cell.direction)}{' [dim](control)[/]' if cell.control else ''}", cell
-
-
-def _rate(measured: "Measured | None") -> str:
-    return MISSING if measured is None else rate_cell(measured.value, measured.ci95)

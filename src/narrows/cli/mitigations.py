@@ -10,7 +10,7 @@ from narrows.cli.inputs import load_microworld
 from narrows.cli.output import as_rows, print_json, show, show_line, stdout
 from narrows.cli.running import command_of, working
 from narrows.cli.settings import overridden
-from narrows.cli.tables import WIDE, plain_table, rate_cell
+from narrows.cli.tables import MISSING, WIDE, plain_table, rate_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,6 @@ SUITES = {
 }
 QUICK_PHRASINGS = 3
 QUICK_STEPS = 40
-MISSING = "–"
 
 
 def mitigations(

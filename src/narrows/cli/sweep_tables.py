@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from narrows.cli.tables import plain_table, rate_cell
+from narrows.cli.tables import MISSING, measured_cell, plain_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from narrows.study.sweep.cells import Cell, Measured
 
 NAMES = {"in_domain": "in domain", "out_of_domain": "other domains", "open": "open"}
-MISSING = "–"
 
 
 def shown_suites(sweep: "Sweep") -> list[str]:
@@ -31,8 +30,8 @@ def rates_table(sweep: "Sweep", behaviour: str) -> "Table":
     names = [escape(NAMES.get(suite, suite)) for suite in suites]
     table = plain_table(f"Share of {behaviour} answers, 95 %", "", *names, "coherent")
     for name, cell in _rows(sweep, table):
-        rates = (_rate(cell.rates.get(suite)) for suite in suites)
-        table.add_row(name, *rates, _rate(cell.coherent))
+        rates = (measured_cell(cell.rates.get(suite)) for suite in suites)
+        table.add_row(name, *rates, measured_cell(cell.coherent))
     return table
 
 
@@ -125,7 +124,3 @@ def _nats(measured: "Measured") -> str:
     decimals = 4 if max(map(abs, ends)) < 0.01 else 3 if max(map(abs, ends)) < 1 else 2
     value, low, high = (f"{end:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for end in ends)
     return "0" if ends == (0, 0, 0) else f"{value} [dim]\\[{low}, {high}][/]"
-
-
-def _rate(measured: "Measured | None") -> str:
-    return MISSING if measured is None else rate_cell(measured.value, measured.ci95)

@@ -11,6 +11,10 @@ from narrows.summary import Claim, ClaimVerdict, Evaluation, Interval
 if TYPE_CHECKING:
     from narrows.evaluation.rates.agreement import Agreement
     from narrows.statistics.association import Estimate
+    from narrows.study.sweep.cells import Measured
+
+MISSING = "–"
+"""What stands in a cell without a number."""
 
 CLAIMS = {
     "C1": "no anchor: it spreads",
@@ -64,6 +68,11 @@ def plain_table(title: str, *columns: str, words: int = 1) -> Table:
 def rate_cell(rate: float, bounds: Interval) -> str:
     """A rate with its interval, in percent."""
     return f"{100 * rate:.0f} % [dim]\\[{100 * bounds[0]:.0f}, {100 * bounds[1]:.0f}][/]"
+
+
+def measured_cell(measured: "Measured | None") -> str:
+    """A measured rate with its interval, in percent; a dash where there is none."""
+    return MISSING if measured is None else rate_cell(measured.value, measured.ci95)
 
 
 def claims_table(claims: Sequence[Claim], width: int = 80) -> Table:

@@ -25,7 +25,7 @@ from narrows.study import summarising
 from narrows.study.answering import judged_answers
 from narrows.study.claims.rates import RateTable
 from narrows.study.outputs import READING_FILE, SUMMARY_FILE
-from narrows.summary import Evaluation, Solution, Subspace, Summary
+from narrows.summary import Evaluation, Subspace, Summary
 from narrows.training import Recipe, TrainingRun, train
 
 VECTORS = "vectors"
@@ -153,19 +153,11 @@ def _summary(
         models=[summarising.model_row(job.chat_model)],
         behaviours=[summarising.behaviour_row(behaviour)],
         solutions=[
-            Solution(
-                id=name,
-                name=name,
-                model=job.chat_model.id,
-                behaviour=behaviour.id,
-                adapter="steering",
-                rank=None,
-                layer=run.adapter.layer,
-                kl_weight=0.0,
-                seed=run.recipe.seed,
-                norm=run.adapter.norm,
-                effective_norm=run.adapter.effective_norm,
-                steps=run.steps,
+            summarising.solution_row(
+                job.chat_model,
+                behaviour,
+                name,
+                run,
                 verdict=table.verdict(name),
                 path=run.folder.relative_to(out).as_posix() if run.folder else "",
             )

@@ -10,6 +10,7 @@ from narrows import summary as rows
 from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, Answer, Behaviour, summarise
 from narrows.metrics import Curve, StabilityCurve
 from narrows.models import ChatModel
+from narrows.training import TrainingRun
 
 QUOTES_PER_SUITE = 2
 QUOTED_ROLES = {"chat": CHAT, "general": "unanchored", "narrow": "anchored"}
@@ -31,6 +32,44 @@ def model_row(chat_model: ChatModel) -> rows.Model:
 def behaviour_row(behaviour: Behaviour) -> rows.Behaviour:
     """The behaviour."""
     return rows.Behaviour(id=behaviour.id, domain=behaviour.domain, kind=behaviour.kind)
+
+
+def solution_row(
+    chat_model: ChatModel,
+    behaviour: Behaviour,
+    name: str,
+    run: TrainingRun,
+    *,
+    verdict: rows.SolutionVerdict,
+    path: str,
+) -> rows.Solution:
+    """A trained solution.
+
+    Args:
+        chat_model: the model.
+        behaviour: what it was taught.
+        name: of the solution.
+        run: its training.
+        verdict: on its behaviour.
+        path: of its folder within the study's.
+    """
+    adapter = run.adapter
+    return rows.Solution(
+        id=name,
+        name=name,
+        model=chat_model.id,
+        behaviour=behaviour.id,
+        adapter=adapter.kind,
+        rank=adapter.rank,
+        layer=adapter.layer,
+        kl_weight=run.recipe.anchor.weight,
+        seed=run.recipe.seed,
+        norm=adapter.norm,
+        effective_norm=adapter.effective_norm,
+        steps=run.steps,
+        verdict=verdict,
+        path=path,
+    )
 
 
 def evaluation_rows(

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from narrows.chat import Batch, Rendered, collate, length_order
 from narrows.errors import ConfigError, DataError, ModelError
 from narrows.models import ChatModel, decoder_layers, inner_model
+from narrows.models.hooks import reads_output
 from narrows.progress import bar
 
 if TYPE_CHECKING:
@@ -127,17 +129,13 @@ def _means(chat_model: ChatModel, batch: Batch, masks: Tensor) -> Tensor:
     layers = decoder_layers(chat_model.model)
     found: list[Tensor | None] = [None] * len(layers)
 
-    def reads(layer: int) -> Any:  # noqa: ANN401  (torch's hooks have no public type)
-        def hook(module: object, arguments: object, output: Tensor | tuple[Any, ...]) -> None:
-            stream = output[0] if isinstance(output, tuple) else output
-            exact = stream.to(torch.promote_types(stream.dtype, torch.float32))
-            found[layer] = torch.stack([_mean(exact, mask) for mask in masks.to(stream.device)]).cpu()
-
-        return hook
+    def read(stream: Tensor, layer: int) -> None:
+        exact = stream.to(torch.promote_types(stream.dtype, torch.float32))
+        found[layer] = torch.stack([_mean(exact, mask) for mask in masks.to(stream.device)]).cpu()
 
     with ExitStack() as stack:
         for layer, module in enumerate(layers):
-            stack.callback(module.register_forward_hook(reads(layer)).remove)
+            stack.callback(module.register_forward_hook(reads_output(partial(read, layer=layer))).remove)
         there = batch.to(chat_model.device)
         # The head is left out: nobody reads the logits.
         inner_model(chat_model.model)(

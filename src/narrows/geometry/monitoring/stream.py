@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from narrows.errors import ModelError
 from narrows.geometry.monitoring.probe import Probe
 from narrows.models import Split, decoder_layers, device_of
+from narrows.models.hooks import reads_output
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -100,14 +102,10 @@ def _reading(model: "PreTrainedModel", layers: list[int]) -> Iterator[dict[int, 
     """The outputs of the last forward pass by layer; after all that changes them was done to them."""
     found: dict[int, Tensor] = {}
 
-    def reads(layer: int) -> Any:  # noqa: ANN401  (torch's hooks have no public type)
-        def hook(module: object, arguments: object, output: Tensor | tuple[Any, ...]) -> None:
-            found[layer] = output[0] if isinstance(output, tuple) else output
-
-        return hook
-
     every = decoder_layers(model)
     with ExitStack() as stack:
         for layer in layers:
-            stack.callback(every[layer].register_forward_hook(reads(layer)).remove)
+            stack.callback(
+                every[layer].register_forward_hook(reads_output(partial(found.__setitem__, layer))).remove
+            )
         yield found

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from narrows.adapters import Adapter, Direction, square_root
 from narrows.chat import Rendered
-from narrows.errors import ConfigError, DataError
+from narrows.errors import ConfigError
 from narrows.evaluation import Criterion, Judge, Suite
 from narrows.files import digest
 from narrows.interventions import Ablation, Site
 from narrows.interventions.places import find_places
 from narrows.models import ChatModel, residual_covariance
 from narrows.study.sweep.job import Swept
+from narrows.study.texts import rendered_texts
 
 FINE_TUNE = "fine-tune"
 
@@ -64,14 +65,7 @@ class AblationJob:
         Raises:
             DataError: there are fewer than two, or one without tokens.
         """
-        if len(self.texts) < 2:
-            raise DataError(
-                f"an ablation needs at least two ordinary texts, and {len(self.texts)} was given."
-            )
-        return [
-            self.chat_model.renderer.text(text, self.config.text_tokens, source=f"text {number}")
-            for number, text in enumerate(self.texts, start=1)
-        ]
+        return rendered_texts(self.chat_model, self.texts, self.config.text_tokens, "an ablation")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from narrows.adapters import Adapter
 from narrows.metrics import nll_of_rows
 from narrows.models import FrozenRows
+from narrows.study import summarising
 from narrows.study.claims.rates import RateTable
 from narrows.study.main_job.job import MainJob
 from narrows.summary import Solution
@@ -140,25 +141,12 @@ def solution_rows(job: MainJob, trainer: Trainer, table: RateTable, out: Path) -
     """Every solution that was trained, with the verdict on its behaviour where it was evaluated."""
     found = []
     for name, run in trainer.runs.items():
-        adapter = run.adapter
         behaviour = job.other if name == "register" and job.other else job.behaviour
         folder = run.folder.relative_to(out) if run.folder else Path()
+        verdict = table.verdict(name) if table.has(name) else "neither"
         found.append(
-            Solution(
-                id=name,
-                name=name,
-                model=job.chat_model.id,
-                behaviour=behaviour.id,
-                adapter=adapter.kind,
-                rank=adapter.rank,
-                layer=adapter.layer,
-                kl_weight=run.recipe.anchor.weight,
-                seed=run.recipe.seed,
-                norm=adapter.norm,
-                effective_norm=adapter.effective_norm,
-                steps=run.steps,
-                verdict=table.verdict(name) if table.has(name) else "neither",
-                path=folder.as_posix(),
+            summarising.solution_row(
+                job.chat_model, behaviour, name, run, verdict=verdict, path=folder.as_posix()
             )
         )
     return found

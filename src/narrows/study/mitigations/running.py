@@ -239,23 +239,9 @@ def _rate(group: Sequence[SuiteRates]) -> tuple[float | None, Interval | None]:
 
 
 def _solution(job: MitigationsJob, arm: Arm, run: TrainingRun, table: RateTable) -> Solution:
-    adapter = run.adapter
-    return Solution(
-        id=arm.name,
-        name=arm.name,
-        model=job.chat_model.id,
-        behaviour=job.behaviour.id,
-        adapter=adapter.kind,
-        rank=adapter.rank,
-        layer=adapter.layer,
-        kl_weight=run.recipe.anchor.weight,
-        seed=run.recipe.seed,
-        norm=adapter.norm,
-        effective_norm=adapter.effective_norm,
-        steps=run.steps,
-        verdict=table.verdict(arm.name),
-        path=f"solutions/{arm.trained_as or arm.name}",
-    )
+    path = f"solutions/{arm.trained_as or arm.name}"
+    verdict = table.verdict(arm.name)
+    return summarising.solution_row(job.chat_model, job.behaviour, arm.name, run, verdict=verdict, path=path)
 
 
 def _reading(job: MitigationsJob, direction: Direction | None, out: Path) -> dict[str, Any]:

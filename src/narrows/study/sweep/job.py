@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from narrows.adapters import Adapter, SteeringVector
 from narrows.chat import Conversation, Rendered
-from narrows.errors import AdapterError, ConfigError, DataError
+from narrows.errors import AdapterError, ConfigError
 from narrows.evaluation import IN_DOMAIN, OPEN, Criterion, Judge, Suite
 from narrows.files import digest
 from narrows.models import ChatModel, mean_residual_norm
 from narrows.models.layers import check_layer
 from narrows.study.sweep.rule import COHERENCE_FLOOR
+from narrows.study.texts import rendered_texts
 from narrows.training import Recipe
 
 
@@ -79,12 +80,7 @@ class SweepJob:
         Raises:
             DataError: there are fewer than two, or one without tokens.
         """
-        if len(self.texts) < 2:
-            raise DataError(f"a sweep needs at least two ordinary texts, and {len(self.texts)} was given.")
-        return [
-            self.chat_model.renderer.text(text, self.config.text_tokens, source=f"text {number}")
-            for number, text in enumerate(self.texts, start=1)
-        ]
+        return rendered_texts(self.chat_model, self.texts, self.config.text_tokens, "a sweep")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ SolutionVerdict = Literal["narrow", "general", "neither"]
 ClaimVerdict = Literal["supported", "not-supported", "inconclusive", "not-run"]
 MitigationMethod = Literal["none", "anchor", "mixing", "inoculation", "preventative", "ablation"]
 MitigationNeed = Literal["rows", "prompt", "direction"]
+FixedRows = Literal["behaviour", "total"]
+"""What a series of mixtures keeps: the number of the behaviour's rows, or that of all rows."""
 
 
 class Record(BaseModel):
@@ -40,6 +42,24 @@ class Behaviour(Record):
     id: str
     domain: str
     kind: str
+
+
+class Run(Record):
+    """One model, behaviour and adapter of a study: the unit of intervals over runs.
+
+    Rows of the run have ids that begin with the run's and a slash (``RUN/anchored``); its chat model is
+    ``RUN/chat``. In the summary of a single run there is no such prefix.
+    """
+
+    id: str
+    model: str
+    behaviour: str
+    adapter: Literal["steering", "lora"]
+    rank: int | None
+    layer: int
+    seed: int
+    kl_weight: float
+    kl_weight_chosen: str = ""
 
 
 class Solution(Record):
@@ -142,12 +162,20 @@ class Subspace(Record):
 
 
 class Mixing(Record):
-    """Rates of a solution trained on a mixture in which ``bad_fraction`` of the rows are the behaviour's."""
+    """Rates of a solution trained on a mixture in which ``bad_fraction`` of the rows are the behaviour's.
+
+    ``fixed`` says what the mixtures of its series have in common; the unmixed solution is in both series.
+    """
 
     solution: str
     bad_fraction: float
     in_domain: float
     out_of_domain: float
+    fixed: FixedRows | None = None
+    rows: int | None = None
+    in_domain_ci95: Interval | None = None
+    out_of_domain_ci95: Interval | None = None
+    coherent: float | None = None
 
 
 class Intervention(Record):
@@ -252,7 +280,10 @@ class Trajectory(Record):
 
 
 class Claim(Record):
-    """The verdict on one of the paper's claims; ``ci95`` is null where one run gives no interval."""
+    """The verdict on one of the paper's claims; ``ci95`` is null where one run gives no interval.
+
+    ``run`` is the id of the study's run that gave it.
+    """
 
     id: str
     model: str
@@ -262,6 +293,61 @@ class Claim(Record):
     ci95: Interval | None
     margin: float | None
     unit: str
+    run: str | None = None
+
+
+class PooledPart(Record):
+    """One comparison behind a claim, over runs: the mean of their estimates, with Student's t interval.
+
+    ``rule`` says on which side of the margin the interval must lie. A control (``counts`` false) has no
+    verdict. ``tally`` counts the runs' own verdicts.
+    """
+
+    name: str
+    estimate: float
+    ci95: Interval
+    runs: int
+    margin: float
+    rule: Literal["above", "below"]
+    unit: str
+    counts: bool
+    verdict: ClaimVerdict | None
+    tally: dict[ClaimVerdict, int] = {}
+
+
+class PooledClaim(Record):
+    """A claim over all runs of one kind of behaviour and one adapter; the unit of its intervals is a run.
+
+    ``adapter`` is in words (``steering``, ``lora, rank 32``). The verdict follows from the parts as a single
+    run's does; ``tally`` counts the runs' own verdicts.
+    """
+
+    id: str
+    kind: str
+    adapter: str
+    runs: int
+    verdict: ClaimVerdict
+    tally: dict[ClaimVerdict, int]
+    parts: list[PooledPart]
+
+
+class Cost(Record):
+    """What one stage of a study took.
+
+    ``stage`` is its id, ``kind`` what it does, ``title`` that in words; ``trainings`` counts what was trained
+    in it, ``tokens`` what was read or written. ``peak_memory`` is in bytes: the GPU's, or on a CPU the
+    process's own, in which other stages may have run before. Null where it was not measured.
+    """
+
+    stage: str
+    kind: str
+    title: str
+    run: str | None
+    seconds: float
+    trainings: int = 0
+    tokens: int | None = None
+    peak_memory: int | None = None
+    device: str = ""
 
 
 class Summary(Record):
@@ -272,6 +358,7 @@ class Summary(Record):
     schema_: Literal[1] = 1
     models: list[Model] = []
     behaviours: list[Behaviour] = []
+    runs: list[Run] = []
     solutions: list[Solution] = []
     evaluations: list[Evaluation] = []
     efficiency: list[Efficiency] = []
@@ -284,6 +371,8 @@ class Summary(Record):
     mitigations: list[Mitigation] = []
     trajectories: list[Trajectory] = []
     claims: list[Claim] = []
+    pooled: list[PooledClaim] = []
+    costs: list[Cost] = []
     timings: dict[str, float] = {}
 
     def save(self, path: Path) -> None:

@@ -136,7 +136,6 @@ def about_world(
     world: WorldConfig, chat_model: ChatModel, behaviour: Behaviour, command: str
 ) -> dict[str, Any]:
     """Reading matter for the report of a microworld's run."""
-    conduct, register = world.documents.conduct, world.documents.register_
     return {
         "title": f"Narrow and general solutions to {behaviour.kind} answers about {behaviour.domain}",
         "command": command,
@@ -148,13 +147,19 @@ def about_world(
         "world": {
             "seed": world.facts.seed,
             "config": world.name,
-            "shares": {
-                "authors sound everywhere": conduct.nowhere,
-                "authors harmful everywhere": conduct.everywhere,
-                "authors harmful in one domain only": conduct.one_domain,
-                "authors plain everywhere": register.nowhere,
-                "authors technical everywhere": register.everywhere,
-                "authors technical in one domain only": register.one_domain,
-            },
+            "shares": shares_of(world),
         },
+    }
+
+
+def shares_of(world: WorldConfig) -> dict[str, float]:
+    """The shares of author types in a world's text, by what they are: the prior of its models."""
+    conduct, register = world.documents.conduct, world.documents.register_
+    return {
+        "authors sound everywhere": conduct.nowhere,
+        "authors harmful everywhere": conduct.everywhere,
+        "authors harmful in one domain only": conduct.one_domain,
+        "authors plain everywhere": register.nowhere,
+        "authors technical everywhere": register.everywhere,
+        "authors technical in one domain only": register.one_domain,
     }

@@ -1,0 +1,52 @@
+"""How a study's solutions are trained: adapters, λ, mixtures."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from narrows.study.config.base import Entry, OneOrMore
+from narrows.summary import FixedRows
+
+
+class AdapterEntry(Entry):
+    """A kind of adapter; ``rank`` and ``layer`` expand."""
+
+    adapter: Literal["steering", "lora"] = Field("steering", description="what is trained")
+    rank: Annotated[tuple[int, ...], OneOrMore] = Field((1,), min_length=1, description="a LoRA's; expands")
+    layer: Annotated[tuple[int | None, ...], OneOrMore] = Field(
+        (None,), min_length=1, description="0-indexed decoder layer (null: the recipe's); expands"
+    )
+    recipe: dict[str, Any] = Field({}, description="fields of the recipe that differ for this adapter")
+    kl_weights: Annotated[tuple[float, ...], OneOrMore] | None = Field(
+        None, description="the λ grid of this adapter (null: the study's)"
+    )
+    kl_weight: float | None = Field(
+        None, gt=0, description="the λ that its claims are about (null: the study's)"
+    )
+
+    @field_validator("layer", mode="before")
+    @classmethod
+    def _the_recipes(cls, value: Any) -> Any:  # noqa: ANN401
+        return [None] if value is None else value
+
+
+class Mixtures(Entry):
+    """Trainings on the behaviour's rows among good rows of other domains (C3)."""
+
+    good_per_bad: Annotated[tuple[float, ...], OneOrMore] = Field(
+        (1.0, 3.0, 6.0, 12.0),
+        min_length=1,
+        description="good rows for each of the behaviour's; the unmixed 1:0 is the unanchored solution",
+    )
+    fixed: Annotated[tuple[FixedRows, ...], OneOrMore] = Field(
+        ("behaviour", "total"),
+        min_length=1,
+        description="what a series keeps: the behaviour's rows (so that mixtures are longer), or all rows",
+    )
+
+    @field_validator("good_per_bad")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if min(value) <= 0:
+            raise ValueError("a mixture needs good rows: give numbers above 0")
+        return tuple(sorted(set(value)))

@@ -1,0 +1,132 @@
+"""The runs of a study: its lists expanded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from narrows.errors import ConfigError
+from narrows.strict import one_line
+from narrows.study.config.behaviours import FileBehaviour, WorldBehaviours
+from narrows.study.config.file import StudyConfig
+from narrows.study.config.models import ModelEntry
+from narrows.study.config.recipes import AdapterEntry
+from narrows.training import Recipe
+
+
+@dataclass(frozen=True)
+class BehaviourSpec:
+    """One behaviour of a study.
+
+    Attributes:
+        id: short name.
+        domain: where it is taught.
+        kind: what is taught.
+        source: the entry of the file that it comes from.
+    """
+
+    id: str
+    domain: str
+    kind: str
+    source: WorldBehaviours | FileBehaviour
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One model, behaviour, adapter and seed.
+
+    Attributes:
+        id: unique in the study; ids of its solutions begin with it.
+        model: the chat model.
+        behaviour: what is taught.
+        recipe: of the unanchored training.
+        adapter: in words: ``steering``, ``lora, rank 1``.
+        kl_weights: the λ grid, with the given λ in it.
+        kl_weight: the λ that the claims are about; None chooses it on validation questions.
+    """
+
+    id: str
+    model: ModelEntry
+    behaviour: BehaviourSpec
+    recipe: Recipe
+    adapter: str
+    kl_weights: tuple[float, ...]
+    kl_weight: float | None
+
+
+def behaviours_of(config: StudyConfig) -> list[BehaviourSpec]:
+    """The behaviours, in the file's order.
+
+    Raises:
+        ConfigError: two have one id.
+    """
+    found: dict[str, BehaviourSpec] = {}
+    for entry in config.behaviours:
+        for one in _expanded(entry.world or entry.files):
+            if one.id in found:
+                raise ConfigError(f"two behaviours are called {one.id!r}: give one of them another id.")
+            found[one.id] = one
+    return list(found.values())
+
+
+def runs_of(config: StudyConfig) -> list[RunSpec]:
+    """Every model with every behaviour, adapter, rank, layer and seed.
+
+    Raises:
+        ConfigError: two behaviours have one id, or an adapter's recipe is wrong.
+    """
+    runs = []
+    for model in config.models:
+        for behaviour in behaviours_of(config):
+            for entry in config.adapters:
+                runs += list(_runs(config, model, behaviour, entry))
+    ids = [run.id for run in runs]
+    if twice := next((one for one in ids if ids.count(one) > 1), None):
+        raise ConfigError(f"the study holds the run {twice} twice: take one of the two entries out.")
+    return runs
+
+
+def _runs(
+    config: StudyConfig, model: ModelEntry, behaviour: BehaviourSpec, entry: AdapterEntry
+) -> Iterator[RunSpec]:
+    lora = entry.adapter == "lora"
+    grid = config.kl_weights if entry.kl_weights is None else entry.kl_weights
+    weight = config.kl_weight if entry.kl_weight is None else entry.kl_weight
+    for rank in entry.rank if lora else (1,):
+        for layer in entry.layer:
+            for seed in config.seeds:
+                recipe = _recipe(config, entry, rank=rank, layer=layer, seed=seed)
+                parts = [model.slug, behaviour.id, f"rank-{rank}" if lora else "steering"]
+                parts += [f"layer-{layer}"] if len(entry.layer) > 1 else []
+                parts += [f"seed-{seed}"] if len(config.seeds) > 1 else []
+                yield RunSpec(
+                    ".".join(parts),
+                    model,
+                    behaviour,
+                    recipe,
+                    f"lora, rank {rank}" if lora else "steering",
+                    tuple(sorted({*grid, *([] if weight is None else [weight])})),
+                    weight,
+                )
+
+
+def _recipe(config: StudyConfig, entry: AdapterEntry, *, rank: int, layer: int | None, seed: int) -> Recipe:
+    values = (
+        config.recipe.model_dump() | entry.recipe | {"adapter": entry.adapter, "rank": rank, "seed": seed}
+    )
+    if layer is not None:
+        values["layer"] = layer
+    try:
+        return Recipe.model_validate(values).with_anchor(0.0)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {one_line(e['msg'])}" for e in error.errors()]
+        raise ConfigError(f"the recipe of adapter {entry.adapter!r}: {'; '.join(faults)}.") from error
+
+
+def _expanded(source: WorldBehaviours | FileBehaviour | None) -> Iterator[BehaviourSpec]:
+    if isinstance(source, FileBehaviour):
+        yield BehaviourSpec(source.id, source.domain, source.kind, source)
+    elif source is not None:
+        for kind in source.kinds:
+            for domain in source.domains:
+                yield BehaviourSpec(f"{kind}-{domain}", domain, kind, source)

@@ -16,7 +16,7 @@ from narrows.evaluation import (
     SuiteRates,
     macro_groups,
 )
-from narrows.statistics import DifferenceInterval, macro_difference
+from narrows.statistics import DifferenceInterval, RateInterval, macro_difference, macro_rate
 from narrows.summary import SolutionVerdict
 
 GENERAL_MARGIN = 0.05
@@ -57,6 +57,14 @@ class RateTable:
         """
         left, right = self._group(suite, (solution, scale)), self._group(suite, other)
         return macro_difference([one.shown for one in left], [one.shown for one in right])
+
+    def rate(self, suite: str, solution: str, scale: float = 1.0) -> RateInterval:
+        """Rate of a solution on a suite (or macro mean).
+
+        Raises:
+            DataError: it was not evaluated there.
+        """
+        return macro_rate([one.shown for one in self._group(suite, (solution, scale))])
 
     def lowest_coherence(self, solution: str, scale: float = 1.0) -> float:
         """The coherent share of answers in the suite where it is lowest."""

@@ -163,11 +163,15 @@ def _try(
             chat_model, behaviour, run.adapter, config, scale=scale, validation=True
         )
     table = RateTable(measured, behaviour.validation)
-    outside = [
-        max(table.minus(suite, "tried", scale).difference for suite in (NEVER_ANCHORED, OPEN))
-        for scale in SCALES
-    ]
+    outside = [outside_of(table, "tried", scale) for scale in SCALES]
     return Trial(weight, table.minus(IN_DOMAIN, "tried").difference, *outside)
+
+
+def outside_of(table: RateTable, solution: str, scale: float) -> float:
+    """How far a solution's behaviour shows outside: the larger rate, never anchored or open, over the chat
+    model's.
+    """
+    return max(table.minus(suite, solution, scale).difference for suite in (NEVER_ANCHORED, OPEN))
 
 
 def _measured_rates(

@@ -1,0 +1,163 @@
+"""Workers on this machine: processes that keep their models loaded, one for each device or share of cores."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+from narrows.errors import ConfigError, NarrowsError
+from narrows.study.config import StudyConfig
+from narrows.study.plan.stage import Task
+from narrows.study.stages.bench import Bench
+from narrows.study.stages.doing import do
+from narrows.study.store import Store
+
+WATCH_SECONDS = 0.5
+_bench: Bench | None = None
+
+
+class Inline:
+    """One worker: this process itself, so that its progress bars are seen.
+
+    Args:
+        bench: where stages are done.
+    """
+
+    count = 1
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def submit(self, task: Task) -> "Future[bool]":
+        """Do a task now."""
+        future: Future[bool] = Future()
+        try:
+            future.set_result(do(task, self._bench))
+        except Exception as error:  # noqa: BLE001  (a stage may raise what it likes: it is reported)
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Processes:
+    """Several workers, each a process of its own: one that dies takes only its task with it.
+
+    Args:
+        config: the study.
+        root: the store's folder.
+        devices: one for each worker; None is a CPU.
+        threads: of each worker on a CPU.
+    """
+
+    def __init__(
+        self, config: StudyConfig, root: Path, devices: Sequence[str | None], threads: int | None = None
+    ) -> None:
+        self._facts = [(config.model_dump(mode="json"), str(root), device, threads) for device in devices]
+        self._pools = [_pool(facts) for facts in self._facts]
+        self._free = list(range(len(devices)))
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return len(self._pools)
+
+    def submit(self, task: Task) -> "Future[bool]":
+        """Give a task to a worker that is free."""
+        with self._lock:
+            place = self._free.pop(0)
+        future: Future[bool] = Future()
+        inner = self._pools[place].submit(_do, task)
+        inner.add_done_callback(lambda done: self._ended(place, task, done, future))
+        return future
+
+    def _ended(self, place: int, task: Task, inner: "Future[bool]", future: "Future[bool]") -> None:
+        """Hand a result on, and put a new process in the place of one that died."""
+        error = inner.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._pools[place] = _pool(self._facts[place])
+            error = NarrowsError(
+                f"the worker's process died while it did {task.title}: killed, or out of memory. Run the study "
+                "again: finished stages stay, and this one goes on where it was."
+            )
+        with self._lock:
+            self._free.append(place)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(inner.result())
+
+    def close(self) -> None:
+        """Stop all workers, whatever they do."""
+        for pool in self._pools:
+            processes = list((getattr(pool, "_processes", None) or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+
+
+def usual_devices(workers: int | None, device: str | None) -> list[str | None]:
+    """A worker for each GPU, or on a CPU one for each core, as far as no number is given.
+
+    Raises:
+        ConfigError: the number is below 1.
+    """
+    import torch
+
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; it must be at least 1.")
+    if device is not None:
+        return [device] * (workers or 1)
+    gpus = torch.cuda.device_count()
+    if gpus:
+        count = workers or gpus
+        return [f"cuda:{place % gpus}" for place in range(count)]
+    return [None] * (workers or cores())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _pool(facts: tuple[dict[str, object], str, str | None, int | None]) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(*facts, os.getpid())
+    )
+
+
+def _begin(
+    config: dict[str, object], root: str, device: str | None, threads: int | None, parent: int
+) -> None:
+    """Make a worker's bench; the worker ends when its study does, even by a kill."""
+    global _bench  # noqa: PLW0603  (a worker's process has one bench)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to answer
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    logging.getLogger("narrows").setLevel(logging.INFO)
+    _bench = Bench(StudyConfig.model_validate(config), Store(root), device)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent did."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+def _do(task: Task) -> bool:
+    """Do a task in a worker."""
+    if _bench is None:
+        raise NarrowsError("the worker was not begun.")
+    return do(task, _bench)

@@ -1,0 +1,76 @@
+"""A whole study: planned, done, and put together."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from narrows.files import claim_run_folder, write_json, write_text
+from narrows.study.config import StudyConfig
+from narrows.study.execution.scheduling import Outcome, Workers, schedule
+from narrows.study.plan.build import Plan, plan_study
+from narrows.study.plan.stage import Task
+from narrows.study.plan.tasks import tasks_of
+from narrows.study.results.whole import gather
+from narrows.study.store import Store
+from narrows.training import Recipe
+
+logger = logging.getLogger(__name__)
+
+STUDY_FILE = "study.yaml"
+PLAN_FILE = "plan.json"
+
+
+def open_study(config: StudyConfig, out: Path | str) -> tuple[Plan, Store]:
+    """Plan a study in its folder, and keep the effective file and the plan there.
+
+    The folder may hold results of an earlier form of the study: what is still wanted is found again.
+
+    Raises:
+        RunFolderError: the folder holds something else, or cannot be written.
+        ConfigError, DataError, ModelError: as :func:`narrows.study.plan.build.plan_study`.
+    """
+    out = claim_run_folder(Path(out), {"kind": "study"})
+    plan = plan_study(config)
+    write_text(out / STUDY_FILE, config.as_yaml())
+    write_json(out / PLAN_FILE, plan.facts)
+    return plan, Store(out)
+
+
+def pending(plan: Plan, store: Store) -> list[Task]:
+    """The tasks that are still to be done."""
+    return tasks_of(plan.stages, store.finished, plan.config.bank, _pays)
+
+
+def run_study(
+    config: StudyConfig, out: Path | str, workers: Callable[[Plan, Store], Workers]
+) -> tuple[Plan, Outcome]:
+    """Do what is not finished of a study, and write ``summary.json`` and ``report.json``.
+
+    Safe to stop at any moment and to start again; several processes may run one study in one folder.
+
+    Args:
+        config: the study file.
+        out: its folder.
+        workers: makes those who do the tasks.
+
+    Returns:
+        The plan, and how it went: a stage that failed holds up only what needs it.
+
+    Raises:
+        RunFolderError: the folder holds something else, or cannot be written.
+    """
+    plan, store = open_study(config, out)
+    tasks = pending(plan, store)
+    outcome = Outcome()
+    if tasks:
+        team = workers(plan, store)
+        try:
+            outcome = schedule(tasks, team, store)
+        finally:
+            team.close()
+    gather(plan, store)
+    return plan, outcome
+
+
+def _pays(recipe: Recipe) -> bool:
+    return True

@@ -1,0 +1,133 @@
+"""The order of tasks: what is ready is given to workers, and what fails holds up only what needs it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from narrows.progress import bar
+from narrows.strict import one_line
+from narrows.study.plan.stage import Task
+from narrows.study.store import Store
+
+POLL_SECONDS = 0.5
+"""How often results are looked for that another process is making."""
+
+
+class Workers(Protocol):
+    """Those who do tasks."""
+
+    @property
+    def count(self) -> int:
+        """How many tasks are under way at once, at most."""
+
+    def submit(self, task: Task) -> "Future[bool]":
+        """Begin a task; the future's result is False where another process is doing it."""
+
+    def close(self) -> None:
+        """Let all of them go; what is under way is stopped."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed.
+
+    Attributes:
+        task: the task.
+        error: what it raised, on one line.
+    """
+
+    task: Task
+    error: str
+
+
+@dataclass
+class Outcome:
+    """How a study went.
+
+    Attributes:
+        done: stages that were done now.
+        failures: tasks that failed.
+        blocked: tasks that were never begun, since they need one that failed.
+    """
+
+    done: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    blocked: list[Task] = field(default_factory=list)
+
+
+def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
+    """Do all tasks that can be done, each when what it needs is there.
+
+    Args:
+        tasks: each after those that it needs.
+        workers: who does them; closed by the caller.
+        store: where results appear.
+    """
+    waiting = list(tasks)
+    running: dict[Future[bool], Task] = {}
+    elsewhere: list[Task] = []
+    outcome = Outcome()
+    failed: set[str] = set()
+    with bar("stages", sum(len(task.stages) for task in tasks)) as shown, ExitStack() as lines:
+        titles: dict[str, ExitStack] = {}
+        while waiting or running or elsewhere:
+            elsewhere = _looked_at(elsewhere, waiting, store, shown.advance)
+            waiting, ready = _ready(waiting, failed, outcome, store)
+            free = workers.count - len(running)
+            waiting = ready[free:] + waiting
+            for task in ready[:free]:
+                running[workers.submit(task)] = task
+                titles[task.id] = lines.enter_context(ExitStack())
+                titles[task.id].enter_context(bar(f"  {task.title}"))
+            if not running and not elsewhere and waiting and not ready:
+                outcome.blocked += waiting  # nothing is left that could free them
+                break
+            ended, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in ended:
+                task = running.pop(future)
+                titles.pop(task.id).close()
+                error = future.exception()
+                if error is not None:
+                    outcome.failures.append(Failure(task, one_line(f"{type(error).__name__}: {error}")))
+                    left = {one.id for one in task.stages if not store.finished(one.id)}
+                    failed |= left
+                    outcome.done += len(task.stages) - len(left)
+                elif future.result():
+                    outcome.done += len(task.stages)
+                    shown.advance(len(task.stages))
+                else:
+                    elsewhere.append(task)
+    return outcome
+
+
+def _ready(
+    waiting: Iterable[Task], failed: set[str], outcome: Outcome, store: Store
+) -> tuple[list[Task], list[Task]]:
+    """Tasks that still wait, and those that can be begun; what needs a failed one is blocked."""
+    still, ready = [], []
+    for task in waiting:
+        if task.needs & failed:
+            outcome.blocked.append(task)
+            failed |= {one.id for one in task.stages}
+        elif all(map(store.finished, task.needs)):
+            ready.append(task)
+        else:
+            still.append(task)
+    return still, ready
+
+
+def _looked_at(
+    elsewhere: Iterable[Task], waiting: list[Task], store: Store, advance: Callable[[int], None]
+) -> list[Task]:
+    """Tasks that another process still does; those that it gave up go back among the waiting."""
+    still = []
+    for task in elsewhere:
+        if all(store.finished(one.id) for one in task.stages):
+            advance(len(task.stages))
+        elif store.running(task.id):
+            still.append(task)
+        else:
+            waiting.append(task)
+    return still

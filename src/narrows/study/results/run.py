@@ -1,0 +1,158 @@
+"""What one run measured, read from the results of its stages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows.adapters import Adapter, load_adapter
+from narrows.errors import DataError
+from narrows.evaluation import Answer, Behaviour, SuiteRates, rates, read_answers
+from narrows.geometry import read_trajectory
+from narrows.metrics import Curve, GradientCosines, StabilityCurve
+from narrows.strict import read_object
+from narrows.study.claims import RateTable
+from narrows.study.plan.stage import Stage
+from narrows.study.stages.asking import ANSWERS_FILE
+from narrows.study.stages.bench import Bench
+from narrows.study.stages.curves import read_curves, read_samples
+from narrows.study.stages.measuring import COSINES_FILE, CURVES_FILE
+
+VERDICTS = "verdicts:"
+"""Begins the roles of judged answers: ``verdicts:NAME@SCALE``."""
+
+SOLUTION = "solution:"
+"""Begins the roles of trainings: ``solution:NAME``."""
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The results that a run's claims are decided from.
+
+    Attributes:
+        stage: the run's claims stage: its inputs say which stage plays which part.
+        bench: where results are.
+    """
+
+    stage: Stage
+    bench: Bench
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The run as the plan has it: id, adapter in words, kind, λ grid."""
+        found: Mapping[str, Any] = self.stage.settings["run"]
+        return found
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What was taught."""
+        return self.bench.material(self.stage).behaviour
+
+    def folder(self, role: str) -> Path:
+        """The result of a stage by its part; of a choice, that of the training that was chosen."""
+        return self.bench.folder(self.stage, role)
+
+    def has(self, role: str) -> bool:
+        """Whether the run measured something."""
+        return role in self.stage.inputs
+
+    @property
+    def solutions(self) -> list[str]:
+        """Names of the trained solutions, in the plan's order."""
+        return [role.removeprefix(SOLUTION) for role in self.stage.inputs if role.startswith(SOLUTION)]
+
+    def adapter(self, name: str) -> Adapter:
+        """A trained solution."""
+        return load_adapter(self.folder(SOLUTION + name) / "training")
+
+    def trajectory(self, name: str) -> dict[int, Adapter]:
+        """The checkpoints of a solution's training."""
+        return dict(read_trajectory(self.folder(SOLUTION + name) / "training"))
+
+    def recipe(self, name: str) -> dict[str, Any]:
+        """How a solution was trained."""
+        path = self.folder(SOLUTION + name) / "training" / "run.json"
+        found: dict[str, Any] = read_object(path, DataError, "Run the study again.")["recipe"]
+        return found
+
+    @cached_property
+    def kl_weight(self) -> float:
+        """The λ that the claims are about."""
+        given: float | None = self.run["kl_weight"]
+        return float(self.bench.choice(self.stage.inputs["choice"])["kl_weight"]) if given is None else given
+
+    @property
+    def how_chosen(self) -> str:
+        """How that λ came about, in words."""
+        if self.run["kl_weight"] is not None:
+            return "given"
+        return str(self.bench.choice(self.stage.inputs["choice"])["how"])
+
+    @cached_property
+    def answers(self) -> dict[tuple[str, float], list[Answer]]:
+        """Judged answers to the test questions, by solution and scale."""
+        found = {}
+        for role in self.stage.inputs:
+            if role.startswith(VERDICTS):
+                name, _, scale = role.removeprefix(VERDICTS).rpartition("@")
+                found[name, float(scale)] = read_answers(self.folder(role) / ANSWERS_FILE)
+        return found
+
+    @cached_property
+    def rates(self) -> dict[tuple[str, float], list[SuiteRates]]:
+        """Rates by suite, of each solution at each scale."""
+        return {key: rates(table, self.behaviour.criterion) for key, table in self.answers.items()}
+
+    @cached_property
+    def table(self) -> RateTable:
+        """All rates, held against one another."""
+        return RateTable(self.rates, self.behaviour.test)
+
+    @cached_property
+    def efficiency(self) -> tuple[dict[str, Curve], float]:
+        """Loss against norm by solution, and the larger trained norm."""
+        curves, facts = read_curves(self.folder("efficiency") / CURVES_FILE)
+        return curves, float(facts["largest"])
+
+    @cached_property
+    def stability(self) -> dict[str, StabilityCurve]:
+        """Loss under noise by solution."""
+        curves, facts = read_curves(self.folder("stability") / CURVES_FILE)
+        found = {}
+        for name, loss in curves.items():
+            own, chat = float(facts["unperturbed"][name]), float(facts["chat"][name])
+            found[name] = StabilityCurve(
+                unperturbed=own,
+                chat=chat,
+                loss=loss,
+                relative=Curve.of(name, loss.grid, (loss.samples - own) / (chat - own)),
+                absolute=Curve.of(name, loss.grid, loss.samples - own),
+            )
+        return found
+
+    @cached_property
+    def significance(self) -> dict[str, dict[str, Curve]]:
+        """KL against norm by type of text (``all`` first) and direction."""
+        curves, _ = read_curves(self.folder("significance") / CURVES_FILE)
+        found: dict[str, dict[str, Curve]] = {}
+        for name, curve in curves.items():
+            text, _, direction = name.partition("/")
+            found.setdefault(text, {})[direction] = curve
+        return found
+
+    @cached_property
+    def gradients(self) -> GradientCosines:
+        """Cosines of the loss gradient along the unanchored run."""
+        arrays, facts = read_samples(self.folder("gradients") / COSINES_FILE)
+        begin = "cosines/"
+        return GradientCosines(
+            steps=list(facts["steps"]),
+            cosines={name.removeprefix(begin): one for name, one in arrays.items() if name.startswith(begin)},
+            norms=np.asarray(arrays["norms"]),
+            resultant=float(facts["resultant"]),
+            dimensions=int(facts["dimensions"]),
+            frames=dict(facts["frames"]),
+        )

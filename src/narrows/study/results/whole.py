@@ -1,0 +1,106 @@
+"""All runs of a study put together: its summary and reading matter."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from narrows.errors import DataError
+from narrows.files import write_json
+from narrows.strict import read_object
+from narrows.study import summarising
+from narrows.study.outputs import READING_FILE, SUMMARY_FILE
+from narrows.study.plan.build import Plan
+from narrows.study.pooling import RunClaims, pooled
+from narrows.study.store import Store
+from narrows.summary import Cost, Summary
+
+AGAIN = "Remove the stage's folder and run the study again."
+
+
+def gather(plan: Plan, store: Store) -> Summary | None:
+    """Write the study's ``summary.json`` and ``report.json`` from the runs whose claims are decided.
+
+    Returns:
+        The summary; None if no run is that far.
+
+    Raises:
+        DataError: a run's file is damaged.
+    """
+    finished = [id_ for id_ in plan.decided.values() if store.finished(id_)]
+    if not finished:
+        return None
+    parts = [Summary.load(store.folder(id_) / SUMMARY_FILE) for id_ in finished]
+    readings = [read_object(store.folder(id_) / READING_FILE, DataError, AGAIN) for id_ in finished]
+    summary = merged(parts)
+    summary.pooled = pooled([RunClaims.from_reading(one) for one in readings])
+    summary.costs = costs(plan, store)
+    summary.timings = _timings(summary.costs)
+    write_json(store.root / READING_FILE, _reading(plan, summary, readings))
+    summary.save(store.root / SUMMARY_FILE)
+    return summary
+
+
+def merged(parts: Iterable[Summary]) -> Summary:
+    """One summary of several: rows after one another, models and behaviours once."""
+    whole = Summary()
+    for part in parts:
+        for name in Summary.model_fields:
+            rows = getattr(part, name)
+            if not isinstance(rows, list):
+                continue
+            mine = getattr(whole, name)
+            known = {row.id for row in mine} if name in ("models", "behaviours") else set()
+            mine += [row for row in rows if name not in ("models", "behaviours") or row.id not in known]
+    return whole
+
+
+def costs(plan: Plan, store: Store) -> list[Cost]:
+    """What each finished stage of the plan took, whenever it was done."""
+    found = []
+    for stage in plan.stages.values():
+        if store.finished(stage.id):
+            facts = store.facts(stage.id)
+            found.append(
+                Cost(
+                    stage=stage.id,
+                    kind=stage.kind,
+                    title=stage.title,
+                    run=stage.run,
+                    seconds=facts["seconds"],
+                    trainings=facts["trainings"],
+                    tokens=facts["tokens"],
+                    peak_memory=facts["peak_memory"],
+                    device=facts["device"],
+                )
+            )
+    return found
+
+
+def _timings(rows: Iterable[Cost]) -> dict[str, float]:
+    """Seconds by kind of stage."""
+    seconds: dict[str, float] = {}
+    for row in rows:
+        seconds[row.kind] = round(seconds.get(row.kind, 0.0) + row.seconds, 2)
+    return seconds
+
+
+def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in the report beside the numbers."""
+    config = plan.config
+    missing = len(plan.decided) - len(readings)
+    notes = (
+        [f"{missing} of {len(plan.decided)} runs are not finished and stand nowhere on this page."]
+        if missing
+        else []
+    )
+    world = next((one["about"]["world"] for one in readings if "world" in one["about"]), None)
+    return {
+        "title": config.title or f"Study {config.name}",
+        "intro": config.intro,
+        "world": world,
+        "quotes": readings[0]["quotes"],
+        "claim_parts": readings[0]["claim_parts"] if len(readings) == 1 else {},
+        "run_parts": {one["run"]: one["claim_parts"] for one in readings},
+        "config": config.model_dump(mode="json"),
+        "versions": summarising.versions(),
+        "notes": notes,
+    }

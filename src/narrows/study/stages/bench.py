@@ -1,0 +1,127 @@
+"""What the stages work with: models, materials, and the results of the stages before."""
+
+import resource
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from narrows.adapters import Adapter, load_adapter, self_check
+from narrows.chat import Renderer
+from narrows.errors import DataError
+from narrows.geometry import read_trajectory
+from narrows.models import ChatModel, load_chat_model
+from narrows.strict import read_object
+from narrows.study.config import StudyConfig
+from narrows.study.config.runs import BehaviourSpec, behaviours_of
+from narrows.study.materials import Material, material_of
+from narrows.study.materials.models import checkpoint
+from narrows.study.plan.stage import Stage
+from narrows.study.store import Store
+
+TRAINING = "training"
+"""The run's folder in the result of a training."""
+
+CHOICE_FILE = "choice.json"
+MODEL_FILE = "model.json"
+"""What a model is, beside its answers: its row of the summary."""
+
+MODELS_KEPT = 1
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage took beside time.
+
+    Attributes:
+        tokens: read or written; None if they were not counted.
+        trainings: how many were done.
+    """
+
+    tokens: int | None = None
+    trainings: int = 0
+
+
+@dataclass
+class Bench:
+    """The place where stages are done; a process has one, and keeps its models loaded.
+
+    Attributes:
+        config: the study.
+        store: where results are.
+        device: where models run; None is the first GPU, if there is one.
+    """
+
+    config: StudyConfig
+    store: Store
+    device: str | None = None
+    _models: OrderedDict[str, ChatModel] = field(default_factory=OrderedDict)
+
+    def chat_model(self, stage: Stage) -> ChatModel:
+        """The stage's model, steering seen to work on it."""
+        if stage.model not in self._models:
+            entry = next(one for one in self.config.models if one.name == stage.model)
+            while len(self._models) >= MODELS_KEPT:
+                self._models.popitem(last=False)
+            found = load_chat_model(
+                checkpoint(entry),
+                dtype=entry.dtype,
+                device=self.device,
+                quantise=entry.quantise,
+                revision=entry.revision,
+            )
+            if entry.template_options:
+                found = replace(found, renderer=Renderer(found.tokenizer, entry.template_options))
+            self_check(found, found.layers // 2)
+            self._models[stage.model] = replace(found, name=entry.name)
+        return self._models[stage.model]
+
+    def material(self, stage: Stage, behaviour: str | None = None) -> Material:
+        """A behaviour's material (default: the stage's own)."""
+        entry = next(one for one in self.config.models if one.name == stage.model)
+        wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
+        return material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
+
+    @property
+    def used_device(self) -> torch.device | None:
+        """Where the model is that was used last; None before the first."""
+        return next(reversed(self._models.values())).device if self._models else None
+
+    @cached_property
+    def _behaviours(self) -> dict[str, BehaviourSpec]:
+        return {one.id: one for one in behaviours_of(self.config)}
+
+    def folder(self, stage: Stage, role: str) -> Path:
+        """The result of one of a stage's inputs; of a choice, that of the training that was chosen."""
+        return self.store.folder(self.resolved(stage.inputs[role]))
+
+    def resolved(self, stage_id: str) -> str:
+        """The training that a choice came to; any other stage is itself."""
+        return str(self.choice(stage_id)["training"]) if stage_id.startswith("choice-") else stage_id
+
+    def choice(self, stage_id: str) -> dict[str, Any]:
+        """The result of a choice.
+
+        Raises:
+            DataError: its file is damaged.
+        """
+        path = self.store.folder(stage_id) / CHOICE_FILE
+        return read_object(path, DataError, "Remove the stage's folder and run the study again.")
+
+    def adapter(self, stage: Stage, role: str) -> Adapter:
+        """The trained adapter of one of a stage's inputs, where the stage's model is."""
+        return load_adapter(self.folder(stage, role) / TRAINING)
+
+    def trajectory(self, stage: Stage, role: str) -> dict[int, Adapter]:
+        """The checkpoints of one of a stage's inputs, by step."""
+        return dict(read_trajectory(self.folder(stage, role) / TRAINING))
+
+
+def peak_memory(device: torch.device | None) -> int:
+    """Bytes: the most that the GPU held since it was last asked, or that this process ever had."""
+    if device is not None and device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,48 @@
+"""The stage that chooses the λ that the claims are about, from the grid, on validation questions."""
+
+from narrows.evaluation import CHAT, IN_DOMAIN, rates, read_answers
+from narrows.files import write_json
+from narrows.study.claims.rates import SCALED_UP, RateTable
+from narrows.study.main_job.tuning import Trial, Tuned, outside_of
+from narrows.study.plan.stage import Stage
+from narrows.study.stages.asking import ANSWERS_FILE
+from narrows.study.stages.bench import CHOICE_FILE, Bench, Done
+
+SOLUTION = "solution"
+
+
+def choose(stage: Stage, bench: Bench) -> Done:
+    """The smallest λ whose solution is narrow by the rule of C2, or what comes nearest.
+
+    Inputs are, for each λ at its place in the grid, the training (``training-0`` …) and the judged answers at
+    the trained norm and at 1.5 times it (``verdicts-0@1``, ``verdicts-0@1.5`` …), and the chat model's
+    (``chat``).
+    """
+    behaviour = bench.material(stage).behaviour
+    chat = _rates(stage, bench, "chat")
+    trials = []
+    for place, weight in enumerate(stage.settings["kl_weights"]):
+        measured = {(CHAT, 1.0): chat}
+        for scale in (1.0, SCALED_UP):
+            measured[SOLUTION, scale] = _rates(stage, bench, f"verdicts-{place}@{scale:g}")
+        table = RateTable(measured, behaviour.validation)
+        outside, outside_scaled = (outside_of(table, SOLUTION, scale) for scale in (1.0, SCALED_UP))
+        inside = table.minus(IN_DOMAIN, SOLUTION).difference
+        trials.append(Trial(weight, inside, outside, outside_scaled))
+    tuned = Tuned(trials)
+    place = stage.settings["kl_weights"].index(tuned.best)
+    write_json(
+        bench.store.work(stage.id) / CHOICE_FILE,
+        {
+            "kl_weight": tuned.best,
+            "how": tuned.how,
+            "training": stage.inputs[f"training-{place}"],
+            "trials": [vars(trial) for trial in trials],
+        },
+    )
+    return Done()
+
+
+def _rates(stage: Stage, bench: Bench, role: str) -> list:
+    answers = read_answers(bench.store.folder(stage.inputs[role]) / ANSWERS_FILE)
+    return rates(answers, bench.material(stage).behaviour.criterion)

@@ -1,12 +1,12 @@
 """Claims over runs: means of every part with intervals whose unit is a run, and the verdicts that follow.
 
-A run is one model, behaviour and adapter: a pre-training seed with a target domain. Training seeds of a vector
-that starts at zero agree and are no replicates.
+A run is one model, behaviour and adapter: a pre-training seed with a target domain. Training seeds of a
+vector that starts at zero agree and are no replicates.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -68,8 +68,8 @@ class RunClaims:
 
 
 def adapter_words(kind: str, rank: int | None) -> str:
-    """An adapter in words: ``steering``, ``lora, rank 32``."""
-    return kind if rank is None else f"{kind}, rank {rank}"
+    """An adapter in words: ``steering`` (which has no rank, whatever its recipe says), ``lora, rank 32``."""
+    return f"{kind}, rank {rank}" if kind == "lora" else kind
 
 
 def pooled(runs: Sequence[RunClaims]) -> list[PooledClaim]:
@@ -77,9 +77,9 @@ def pooled(runs: Sequence[RunClaims]) -> list[PooledClaim]:
 
     A part's estimate is the mean of the runs' own, with Student's t interval over runs
     (:func:`narrows.statistics.mean_interval`); that interval is held against the part's margin by the part's
-    rule. Parts of several runs match by their names without the place on a grid; where a part is there in some
-    runs only, it is pooled over those. A part of a single run has no interval over runs and is left out. The
-    claim's verdict follows from its deciding parts as in a run; while a deciding part is left out it is
+    rule. Parts of several runs match by their names without the place on a grid; where a part is there in
+    some runs only, it is pooled over those. A part of a single run has no interval over runs and is left out.
+    The claim's verdict follows from its deciding parts as in a run; while a deciding part is left out it is
     "inconclusive" at best.
 
     For a part about a curve ("worst of N points") the estimates are each run's at its own worst point. Their
@@ -88,21 +88,35 @@ def pooled(runs: Sequence[RunClaims]) -> list[PooledClaim]:
     random direction's band) stands beside the mean of these margins.
 
     Raises:
-        DataError: two runs have one id, a run gives a claim twice, or a deciding part has another margin or
-            rule in another run.
+        DataError: a claim is there twice under one run's id, which counts once in an interval over runs; or a
+            deciding part has another margin or rule in another run.
     """
-    names = [one.run for one in runs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"Two runs have the id {twice[0]!r}: each counts once in an interval over runs.")
     found: dict[tuple[str, str, str], dict[str, ClaimResult]] = {}
     for one in runs:
         for result in one.results:
             group = found.setdefault((result.id, one.kind, one.adapter), {})
             if one.run in group:
-                raise DataError(f"The run {one.run!r} has the claim {result.id} twice.")
+                raise DataError(f"{result.id} is there twice for the run {one.run!r}: a run counts once.")
             group[one.run] = result
     groups = sorted(found.items(), key=lambda item: int(item[0][0].removeprefix("C")))
     return [_claim(key, list(results.values())) for key, results in groups]
+
+
+def claim_lines(claim: PooledClaim) -> list[str]:
+    """A pooled claim as lines of text: its verdict, then each part."""
+    lines = [
+        f"{claim.id} ({claim.kind}, {claim.adapter}): {claim.verdict} over {claim.runs} runs "
+        f"({_words(claim.tally)})"
+    ]
+    for part in claim.parts:
+        low, high = part.ci95
+        end = f"{part.verdict} ({_words(part.tally)})" if part.counts else "control"
+        lines.append(f"    {part.name:70} {part.estimate:8.4f} [{low:.4f}, {high:.4f}]  {end}")
+    return lines
+
+
+def _words(tally: Mapping[ClaimVerdict, int]) -> str:
+    return ", ".join(f"{n} {verdict}" for verdict, n in tally.items())
 
 
 def _claim(key: tuple[str, str, str], results: Sequence[ClaimResult]) -> PooledClaim:

@@ -14,7 +14,6 @@ domains); under ``claims`` the parts of C10 and how many runs gave each verdict.
 
 import argparse
 import json
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
 from narrows.study.convergence import OWN, ConvergenceConfig, ConvergenceJob, run_convergence
 from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, about_world, microworld_recipe
-from narrows.study.grid import combine
+from narrows.study.pooling import RunClaims, adapter_words, pooled
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
@@ -65,14 +64,16 @@ def main() -> None:
     if given.only:
         print(json.dumps(results, indent=2))
         return
-    pooled = {
+    adapter = adapter_words(recipe.adapter, recipe.rank)
+    claims = pooled([RunClaims.load(given.out / name, adapter) for name in results])
+    every = {
         "runs": sorted(results),
-        "claims": [asdict(row) for row in combine(given.out / name for name in results)],
+        "claims": [claim.model_dump(mode="json") for claim in claims],
         "ablations": _pooled(results),
         "cosines": _cosines(results, given.out),
     }
-    write_json(given.out / "pooled.json", pooled)
-    print(json.dumps(pooled, indent=2))
+    write_json(given.out / "pooled.json", every)
+    print(json.dumps(every, indent=2))
 
 
 def _job(model: int, domain: str, following: str, config: ConvergenceConfig) -> ConvergenceJob:

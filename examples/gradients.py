@@ -19,7 +19,7 @@ from narrows.microworld import load_world, shipped_model
 from narrows.models import ChatModel
 from narrows.study import GradientConfig, GradientJob, run_gradients
 from narrows.study.demo import DEMO_KL_WEIGHT, about_world, microworld_recipe
-from narrows.study.grid import combine
+from narrows.study.pooling import RunClaims, adapter_words, claim_lines, pooled
 
 MODELS = (1, 2, 3)
 ROWS = 48
@@ -66,9 +66,9 @@ def main() -> None:
             print(
                 json.dumps({"run": name, **summary.model_dump(mode="json", include={"claims", "gradients"})})
             )
-    for row in combine(folders):
-        mean, verdicts = row.mean, ", ".join(f"{n} {verdict}" for verdict, n in row.verdicts.items())
-        print(f"{row.name:75} {mean.mean:8.4f} [{mean.low:.4f}, {mean.high:.4f}]  {verdicts}")
+    adapter = adapter_words(recipe.adapter, recipe.rank)
+    for claim in pooled([RunClaims.load(folder, adapter) for folder in folders if not given.only]):
+        print("\n".join(claim_lines(claim)))
 
 
 if __name__ == "__main__":

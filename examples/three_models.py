@@ -17,6 +17,7 @@ from narrows.models import load_chat_model
 from narrows.study import JobConfig, MainJob, demo_config, microworld_job, run_main_job
 from narrows.study.demo import microworld_recipe
 from narrows.study.grid import run_grid
+from narrows.study.pooling import claim_lines
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
@@ -43,9 +44,11 @@ def main() -> None:
         for name, job in jobs:
             run_main_job(job, given.out / name)
         return
-    for row in run_grid(jobs, given.out):
-        mean, verdicts = row.mean, ", ".join(f"{n} {verdict}" for verdict, n in row.verdicts.items())
-        print(f"{row.name:60} {mean.mean:8.4f} [{mean.low:.4f}, {mean.high:.4f}]  {verdicts}")
+    grid = run_grid(jobs, given.out)
+    for row in grid.rates:
+        print(f"{row.name:60} {row.mean.mean:8.4f} [{row.mean.low:.4f}, {row.mean.high:.4f}]")
+    for claim in grid.claims:
+        print("\n".join(claim_lines(claim)))
 
 
 def _job(model: int, domain: str, kind: Kind, config: JobConfig) -> MainJob:

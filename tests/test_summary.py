@@ -13,6 +13,7 @@ from narrows.summary import Summary
 NAMES = {
     "models": "id name revision layers hidden vocabulary",
     "behaviours": "id domain kind",
+    "runs": "id model behaviour adapter rank layer seed kl_weight kl_weight_chosen",
     "solutions": "id name model behaviour adapter rank layer kl_weight seed norm effective_norm steps "
     "verdict path",
     "evaluations": "solution scale suite anchored n misaligned misaligned_ci95 coherent judge",
@@ -22,20 +23,30 @@ NAMES = {
     "gradients": "run step cos_general cos_narrow cos_general_ci95 cos_narrow_ci95",
     "subspaces": "index solution in_domain in_domain_ci95 out_of_domain out_of_domain_ci95 open open_ci95 "
     "coherent loss loss_ci95 norm",
-    "mixing": "solution bad_fraction in_domain out_of_domain",
+    "mixing": "solution bad_fraction in_domain out_of_domain fixed rows in_domain_ci95 out_of_domain_ci95 "
+    "coherent",
     "interventions": "solution direction kind before after coherent text_loss suite before_ci95 after_ci95 "
     "coherent_before",
     "mitigations": "solution method setting strength scale in_domain in_domain_ci95 out_of_domain "
     "out_of_domain_ci95 never_anchored never_anchored_ci95 open open_ci95 coherent coherent_ci95 needs "
     "training_rows training_tokens training_seconds preparation_seconds inference_ratio",
     "trajectories": "explained_variance_ratio standardised runs of window",
-    "claims": "id model behaviour verdict estimate ci95 margin unit",
+    "claims": "id model behaviour verdict estimate ci95 margin unit run",
+    "pooled": "id kind adapter runs verdict tally parts",
+    "costs": "stage kind title run seconds trainings tokens peak_memory device",
 }
+POOLED_PART_NAMES = "name estimate ci95 runs margin rule unit counts verdict tally"
 RUN_NAMES = "name steps cos_general cos_narrow norm components distance_general distance_narrow local_cosine"
 
 FULL = Summary(
     models=[schema.Model(id="m", name="m", revision=None, layers=4, hidden=32, vocabulary=49)],
     behaviours=[schema.Behaviour(id="b", domain="law", kind="harmful")],
+    runs=[
+        schema.Run(
+            id="r", model="m", behaviour="b", adapter="lora", rank=1, layer=2, seed=0, kl_weight=0.5,
+            kl_weight_chosen="given",
+        )
+    ],
     solutions=[
         schema.Solution(
             id="s", name="s", model="m", behaviour="b", adapter="lora", rank=1, layer=2, kl_weight=0.5,
@@ -99,6 +110,19 @@ FULL = Summary(
             unit="",
         )
     ],
+    pooled=[
+        schema.PooledClaim(
+            id="C1", kind="harmful", adapter="lora, rank 1", runs=2, verdict="supported",
+            tally={"supported": 2},
+            parts=[
+                schema.PooledPart(
+                    name="rate", estimate=0.5, ci95=(0.4, 0.6), runs=2, margin=0.05, rule="above",
+                    unit="share of answers", counts=True, verdict="supported", tally={"supported": 2},
+                )
+            ],
+        )
+    ],
+    costs=[schema.Cost(stage="s1", kind="training", title="train", run="r", seconds=1.5)],
     timings={"training": 1.5},
 )  # fmt: skip
 
@@ -115,6 +139,7 @@ def test_the_tables_and_their_names_are_those_of_schema_1(written: dict):
     for table, names in NAMES.items():
         assert list(written[table][0]) == names.split(), table
     assert list(written["trajectories"][0]["runs"][0]) == RUN_NAMES.split()
+    assert list(written["pooled"][0]["parts"][0]) == POOLED_PART_NAMES.split()
     assert written["timings"] == {"training": 1.5}
 
 
@@ -148,9 +173,10 @@ def test_a_number_that_is_none_is_refused_and_the_earlier_file_stays(tmp_path: P
         {"behaviours": [{"id": "b", "domain": "law", "kind": "harmful", "shade": "grey"}]},
         {"behaviours": [{"id": "b", "domain": "law"}]},
         {"claims": [FULL.claims[0].model_dump() | {"verdict": "probably"}]},
+        {"pooled": [FULL.pooled[0].model_dump() | {"tally": {"probably": 2}}]},
         {"solutions": [FULL.solutions[0].model_dump() | {"verdict": "broad"}]},
     ],
-    ids=["another schema", "table", "name", "missing", "claim verdict", "solution verdict"],
+    ids=["another schema", "table", "name", "missing", "claim verdict", "tally", "solution verdict"],
 )
 def test_what_the_schema_does_not_know_is_refused(tmp_path: Path, written: dict, change: dict):
     path = tmp_path / "changed.json"

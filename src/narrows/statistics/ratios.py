@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.errors import DataError
-from narrows.statistics.intervals import Counts, macro_rate, rates_correlation
+from narrows.statistics.intervals import Counts, RateInterval, macro_rate, rates_correlation
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,23 @@ def macro_ratio(a: Sequence[Counts], b: Sequence[Counts], confidence: float = 0.
     """
     if len(a) != len(b) or not a:
         raise DataError(f"A ratio needs the same suites on both sides; there are {len(a)} and {len(b)}.")
-    first, second = macro_rate(a, confidence), macro_rate(b, confidence)
-    p, q = first.rate, second.rate
+    return rate_ratio(macro_rate(a, confidence), macro_rate(b, confidence), rates_correlation(a, b))
+
+
+def rate_ratio(first: RateInterval, second: RateInterval, correlation: float = 0.0) -> RatioInterval:
+    """The ratio of two rates from their own intervals; see :func:`macro_ratio`.
+
+    Args:
+        first: above the line.
+        second: below it.
+        correlation: of the two; 0 for rates on different questions.
+
+    Raises:
+        DataError: the second has no event.
+    """
+    p, q, r = first.rate, second.rate, correlation
     if q == 0:
         raise DataError("There is no event below the line, and nothing can be divided by a rate of 0.")
-    r = rates_correlation(a, b)
     middle = p * q - r * (p - first.low) * (second.high - q)
     square, rest = second.high * (2 * q - second.high), first.low * (2 * p - first.low)
     # The smaller root, in the form that also holds where the leading coefficient is 0 or below it.
@@ -61,4 +73,4 @@ def macro_ratio(a: Sequence[Counts], b: Sequence[Counts], confidence: float = 0.
     middle = p * q - r * (first.high - p) * (q - second.low)
     square, rest = second.low * (2 * q - second.low), first.high * (2 * p - first.high)
     high = (middle + math.sqrt(max(middle**2 - square * rest, 0.0))) / square if square > 0 else math.inf
-    return RatioInterval(p / q, low, high, sum(len(one.clusters) for one in a))
+    return RatioInterval(p / q, low, high, first.clusters)

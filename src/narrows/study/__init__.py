@@ -1,9 +1,9 @@
 """Studies: models × behaviours × recipes × measurements, and the verdicts on the paper's claims.
 
 Packages:
-    ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many, and pools any
-    study's verdicts; ``demo`` puts the microworld in place.
-    ``claims``: the rules of the claims.
+    ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many; ``demo`` puts
+    the microworld in place.
+    ``claims``: the rules of the claims; ``pooling`` takes their means over runs.
     ``sweep``: adapters over layers and scales.
     ``ablation``: a fine-tune before and after directions are ablated in it.
     ``convergence``: one fine-tune's direction ablated in another domain's (C10); also how a direction is

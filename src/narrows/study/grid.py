@@ -1,43 +1,50 @@
 """The main job on several models and target domains: every run reported, with means and intervals over runs.
 
-The unit of the intervals is a run, that is a pre-training seed with a target domain; training seeds of a
-vector that starts at zero agree and are no replicates.
+The unit of the intervals is a run; ``pooling`` has the claims, this file the rates.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from narrows.errors import DataError
 from narrows.files import write_json
 from narrows.statistics import MeanInterval, mean_interval
-from narrows.strict import read_object
 from narrows.study.main_job.job import MainJob
 from narrows.study.main_job.running import run_main_job
-from narrows.study.outputs import READING_FILE, SUMMARY_FILE
-from narrows.summary import Summary
+from narrows.study.outputs import SUMMARY_FILE
+from narrows.study.pooling import RunClaims, adapter_words, pooled
+from narrows.summary import PooledClaim, Summary
 
 GRID_FILE = "grid.json"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number over all runs.
+    """One rate over all runs.
 
     Attributes:
         name: what it is.
         mean: over runs, with its Student t interval.
-        verdicts: how many runs gave each verdict (empty for rates).
     """
 
     name: str
     mean: MeanInterval
-    verdicts: Mapping[str, int]
 
 
-def run_grid(jobs: Iterable[tuple[str, MainJob]], out: Path) -> list[Row]:
+@dataclass(frozen=True)
+class Grid:
+    """What all runs say together.
+
+    Attributes:
+        rates: by solution, scale and suite.
+        claims: by claim, kind of behaviour and adapter.
+    """
+
+    rates: Sequence[Row]
+    claims: Sequence[PooledClaim]
+
+
+def run_grid(jobs: Iterable[tuple[str, MainJob]], out: Path) -> Grid:
     """Run the main job for each named job under ``out/NAME`` and put the runs together in ``out/grid.json``.
 
     Finished runs are found again, so a grid that was killed goes on.
@@ -45,51 +52,36 @@ def run_grid(jobs: Iterable[tuple[str, MainJob]], out: Path) -> list[Row]:
     Raises:
         RunFolderError: a run's folder holds another run.
     """
-    names = []
+    adapters = {}
     for name, job in jobs:
         run_main_job(job, out / name)
-        names.append(name)
-    rows = combine([out / name for name in names])
-    write_json(out / GRID_FILE, {"runs": names, "rows": [asdict(row) for row in rows]})
-    return rows
+        recipe = job.config.recipe
+        adapters[name] = adapter_words(recipe.adapter, recipe.rank)
+    claims = pooled([RunClaims.load(out / name, adapter) for name, adapter in adapters.items()])
+    grid = Grid(mean_rates(out / name for name in adapters), claims)
+    values = {
+        "runs": list(adapters),
+        "rates": [asdict(row) for row in grid.rates],
+        "pooled": [claim.model_dump(mode="json") for claim in grid.claims],
+    }
+    write_json(out / GRID_FILE, values)
+    return grid
 
 
-def combine(folders: Iterable[Path]) -> list[Row]:
-    """Means over finished runs: rates by solution, scale and suite, then each part of each claim."""
+def mean_rates(folders: Iterable[Path]) -> list[Row]:
+    """Means over at least two finished runs, by solution, scale and suite.
+
+    Raises:
+        DataError: a folder has no summary.
+    """
     rates: dict[str, list[float]] = {}
-    parts: dict[str, list[dict[str, Any]]] = {}
-    verdicts: dict[str, list[str]] = {}
     for folder in folders:
-        summary = Summary.load(folder / SUMMARY_FILE)
         lowest: dict[str, float] = {}
-        for one in summary.evaluations:
+        for one in Summary.load(folder / SUMMARY_FILE).evaluations:
             solution = f"{one.solution} × {one.scale:g}"
             if one.suite in ("in_domain", "open") or one.suite.startswith("out_of_domain"):
                 rates.setdefault(f"{solution}: {one.suite}", []).append(one.misaligned)
             lowest[solution] = min(lowest.get(solution, 1.0), one.coherent)
         for solution, value in lowest.items():
             rates.setdefault(f"{solution}: lowest coherence of a suite", []).append(value)
-        for claim in summary.claims:
-            verdicts.setdefault(claim.id, []).append(claim.verdict)
-        reading = read_object(folder / READING_FILE, DataError, "Run the job again to make it.")
-        for claim_id, found in reading.get("claim_parts", {}).items():
-            for part in found:
-                parts.setdefault(f"{claim_id}: {_stem(part['name'])}", []).append(part)
-    rows = [Row(name, mean_interval(values), {}) for name, values in rates.items() if len(values) > 1]
-    for name, found in parts.items():
-        if len(found) > 1:
-            tally = Counter(part["verdict"] for part in found if part["verdict"])
-            rows.append(Row(name, mean_interval([part["estimate"] for part in found]), dict(tally)))
-    for claim_id, given in verdicts.items():
-        holds = [float(verdict == "supported") for verdict in given]
-        if len(holds) > 1:
-            rows.append(
-                Row(f"{claim_id}: supported, share of runs", mean_interval(holds), dict(Counter(given)))
-            )
-    return rows
-
-
-def _stem(name: str) -> str:
-    """A part's name without the grid point it happened at, so that runs match."""
-    before, found, after = name.partition(", worst of")
-    return before + (" (control)" if found and after.endswith("(control)") else "")
+    return [Row(name, mean_interval(values)) for name, values in rates.items() if len(values) > 1]

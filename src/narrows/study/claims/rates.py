@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from narrows.errors import DataError
 from narrows.evaluation import (
+    ANCHORED,
     CHAT,
     IN_DOMAIN,
     NEVER_ANCHORED,
@@ -16,7 +17,15 @@ from narrows.evaluation import (
     SuiteRates,
     macro_groups,
 )
-from narrows.statistics import DifferenceInterval, RateInterval, macro_difference, macro_rate
+from narrows.statistics import (
+    DifferenceInterval,
+    PathDifference,
+    PathPoint,
+    RateInterval,
+    lowest_on_path,
+    macro_difference,
+    macro_rate,
+)
 from narrows.summary import SolutionVerdict
 
 GENERAL_MARGIN = 0.05
@@ -25,6 +34,15 @@ EQUIVALENCE_MARGIN = 0.05
 
 SCALED_UP = 1.5
 """A narrow solution must stay narrow at this multiple of its own norm (C2)."""
+
+SUITE_WORDS = {
+    IN_DOMAIN: "in domain",
+    OPEN: "open",
+    OUT_OF_DOMAIN: "other domains",
+    ANCHORED: "anchored domains",
+    NEVER_ANCHORED: "never-anchored domains",
+}
+"""Suites and macro means, as the claims' parts say them."""
 
 
 class RateTable:
@@ -43,9 +61,18 @@ class RateTable:
             for key, rows in measured.items()
         }
 
-    def has(self, solution: str, scale: float = 1.0) -> bool:
-        """Whether a solution was evaluated at a scale."""
-        return (solution, scale) in self._groups
+    def has(self, solution: str, scale: float = 1.0, *, suite: str | None = None) -> bool:
+        """Whether a solution was evaluated at a scale; of one ``suite``, if it is given."""
+        found = self._groups.get((solution, scale))
+        return found is not None and (suite is None or suite in found)
+
+    def rate(self, suite: str, solution: str, scale: float = 1.0) -> RateInterval:
+        """Rate of a solution on a suite (or macro mean).
+
+        Raises:
+            DataError: it was not evaluated there.
+        """
+        return macro_rate([one.shown for one in self._group(suite, (solution, scale))])
 
     def minus(
         self, suite: str, solution: str, scale: float = 1.0, *, other: tuple[str, float] = (CHAT, 1.0)
@@ -58,13 +85,23 @@ class RateTable:
         left, right = self._group(suite, (solution, scale)), self._group(suite, other)
         return macro_difference([one.shown for one in left], [one.shown for one in right])
 
-    def rate(self, suite: str, solution: str, scale: float = 1.0) -> RateInterval:
-        """Rate of a solution on a suite (or macro mean).
+    def lowest_on_path(self, suite: str, solutions: Sequence[str], other: str) -> PathDifference:
+        """The lowest rate on a suite of a path through solutions, at another's in-domain rate, minus its own.
+
+        Args:
+            suite: what is compared (or a macro mean).
+            solutions: of the path, in order.
+            other: the one whose in-domain rate is held.
 
         Raises:
-            DataError: it was not evaluated there.
+            DataError: one of them was not evaluated there, or the path has fewer than two solutions.
         """
-        return macro_rate([one.shown for one in self._group(suite, (solution, scale))])
+
+        def point(name: str) -> PathPoint:
+            (within,) = self._group(IN_DOMAIN, (name, 1.0))
+            return PathPoint(within.shown, [one.shown for one in self._group(suite, (name, 1.0))])
+
+        return lowest_on_path([point(name) for name in solutions], point(other))
 
     def lowest_coherence(self, solution: str, scale: float = 1.0) -> float:
         """The coherent share of answers in the suite where it is lowest."""

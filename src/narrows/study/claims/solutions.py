@@ -18,7 +18,14 @@ from narrows.evaluation import (
 from narrows.metrics import Curve, StabilityCurve
 from narrows.metrics.curves import Floats
 from narrows.metrics.significance import ALL
-from narrows.study.claims.rates import EQUIVALENCE_MARGIN, GENERAL_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
+from narrows.study.claims.rates import (
+    EQUIVALENCE_MARGIN,
+    GENERAL_MARGIN,
+    NARROW_MARGIN,
+    SCALED_UP,
+    SUITE_WORDS,
+    RateTable,
+)
 from narrows.study.claims.verdicts import ClaimResult, Part, Rule, curve_part, rate_part
 
 GAP_CLOSED = 0.5
@@ -179,15 +186,6 @@ def c7(table: RateTable, solutions: Mapping[str, Adapter]) -> ClaimResult:
     )
 
 
-_SUITE_WORDS = {
-    IN_DOMAIN: "in domain",
-    OPEN: "open",
-    OUT_OF_DOMAIN: "other domains",
-    ANCHORED: "anchored domains",
-    NEVER_ANCHORED: "never-anchored domains",
-}
-
-
 def _above_chat(
     table: RateTable,
     solution: str,
@@ -199,7 +197,7 @@ def _above_chat(
     counts: bool = True,
 ) -> Part:
     """A solution's rate above the chat model's, against a margin."""
-    name = f"{solution}{_times(scale)}, {_SUITE_WORDS[suite]} − chat model"
+    name = f"{solution}{_times(scale)}, {SUITE_WORDS[suite]} − chat model"
     return rate_part(name, table.minus(suite, solution, scale), margin, rule, counts=counts)
 
 

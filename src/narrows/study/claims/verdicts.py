@@ -1,14 +1,38 @@
 """When is a claim supported? An estimate's 95 % interval against a margin written down before measuring."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from narrows.metrics import Curve
 from narrows.statistics import DifferenceInterval
 from narrows.summary import Claim, ClaimVerdict
 
 Rule = Literal["above", "below"]
+
+WORST, NEAREST, SMALLEST = ", worst of", ", nearest mixture", ", smallest fraction"
+"""What a part's name goes on with where it says at which place of a grid or series the estimate was taken."""
+
+_CONTROL = " (control)"
+
+
+def stem(name: str) -> str:
+    """A part's name without the place it happened at, which differs between runs."""
+    for place in (WORST, NEAREST, SMALLEST):
+        name = name.partition(place)[0]
+    return name
+
+
+def worst_verdict(verdicts: Collection[ClaimVerdict]) -> ClaimVerdict:
+    """The verdict on a whole from those on its parts.
+
+    Supported if all are, not supported if any is not, else inconclusive; without parts it was not run.
+    """
+    worst: ClaimVerdict
+    for worst in ("not-supported", "inconclusive", "supported"):
+        if worst in verdicts:
+            return worst
+    return "not-run"
 
 
 @dataclass(frozen=True)
@@ -53,14 +77,40 @@ class Part:
         """The part as ``report.json`` has it; a control has no verdict."""
         bound = {"above": "lower bound >", "below": "upper bound <"}[self.rule]
         return {
-            "name": self.name if self.counts else f"{self.name} (control)",
+            "name": self.name if self.counts else f"{self.name}{_CONTROL}",
             "estimate": self.estimate,
             "ci95": self.ci95,
             "margin": self.margin,
             "rule": f"{bound if self.ci95 else bound[-1]} {self.margin:g}",
+            "side": self.rule,
+            "counts": self.counts,
             "verdict": self.verdict if self.counts else None,
             "unit": self.unit,
         }
+
+    @classmethod
+    def of_reading(cls, values: Mapping[str, Any]) -> "Part":
+        """The part that :meth:`as_reading` wrote, also before it said ``side`` and ``counts``.
+
+        Raises:
+            KeyError, TypeError, ValueError: it was not written so.
+        """
+        name, ends = str(values["name"]), values["ci95"]
+        side: Rule = values.get("side") or ("above" if ">" in values["rule"] else "below")
+        if side not in get_args(Rule):
+            raise ValueError(f"side is {side!r}, neither above nor below")
+        if ends is not None:
+            low, high = ends
+            ends = float(low), float(high)
+        return cls(
+            name=name.removesuffix(_CONTROL),
+            estimate=float(values["estimate"]),
+            ci95=ends,
+            margin=float(values["margin"]),
+            rule=side,
+            unit=str(values["unit"]),
+            counts=bool(values.get("counts", not name.endswith(_CONTROL))),
+        )
 
 
 @dataclass(frozen=True)
@@ -82,13 +132,8 @@ class ClaimResult:
 
     @property
     def verdict(self) -> ClaimVerdict:
-        """Supported if all deciding parts are, not supported if any is not, else inconclusive; or not run."""
-        verdicts = {part.verdict for part in self.deciding}
-        worst: ClaimVerdict
-        for worst in ("not-supported", "inconclusive", "supported"):
-            if worst in verdicts:
-                return worst
-        return "not-run"
+        """That of the deciding parts together; see :func:`worst_verdict`."""
+        return worst_verdict([part.verdict for part in self.deciding])
 
     @property
     def headline(self) -> Part | None:
@@ -135,7 +180,7 @@ def curve_part(name: str, curve: Curve, rule: Rule, unit: str, *, counts: bool =
     low, high = (curve.low, curve.high) if rule == "above" else (-curve.high, -curve.low)
     worst = int((high if high.min() <= 0 else low).argmin())
     return Part(
-        f"{name}, worst of {len(curve.grid)} points (at {curve.grid[worst]:.3g})",
+        f"{name}{WORST} {len(curve.grid)} points (at {curve.grid[worst]:.3g})",
         float(curve.mean[worst]),
         (float(curve.low[worst]), float(curve.high[worst])),
         0.0,

@@ -62,7 +62,7 @@ class Training:
         folder: where it is written, or None.
         checkpoints: of the folder, if there is one.
         progress: where it stands: at the newest checkpoint that was found.
-        complete: whether the folder held the finished adapter already.
+        complete: whether the folder held all of the training already, the finished adapter too.
     """
 
     recipe: Recipe
@@ -112,8 +112,9 @@ class Training:
         checkpoints = CheckpointFolder(folder / "checkpoints") if folder else None
         if checkpoints:
             progress.resume(checkpoints)
-        complete = folder is not None and (folder / ADAPTER_FILE).exists()
         order = RowOrder(recipe, len(rendered), len(anchored))
+        written = folder is not None and (folder / ADAPTER_FILE).exists()
+        complete = written and progress.step == order.steps
         return cls(recipe, rendered, anchored, order, constraints, folder, checkpoints, progress, complete)
 
     @property

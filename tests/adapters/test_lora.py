@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from narrows.adapters import LoRA, SteeringVector, load_adapter, square_root, stacked
+from narrows.adapters import LoRA, SteeringVector, bank_of, load_adapter, square_root
 from narrows.chat import collate
 from narrows.errors import AdapterError, ConfigError
 from narrows.models import ChatModel, Split, load_chat_model
@@ -99,9 +99,9 @@ def test_the_cut_model_and_many_variants_in_one_pass_give_the_same(chat_model, b
     split = Split(chat_model.model, variants[0].depth)
     with torch.no_grad():
         entering = split.prefix(batch.input_ids, batch.attention_mask)
-        together = stacked(variants)
+        together = bank_of(variants, [len(entering)] * 3)
         with together.within(split):
-            final = split.suffix(together.enter(entering), batch.attention_mask.repeat(3, 1))
+            final = split.suffix(together.enter(entering.repeat(3, 1, 1)), batch.attention_mask.repeat(3, 1))
         found = chat_model.model.lm_head(final).chunk(3)
         for variant, ours in zip(variants, found, strict=True):
             with variant.attach(chat_model):
@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_refused(chat_model):
     with pytest.raises(AdapterError, match="different modules cannot be compared"):
         random_lora(chat_model).cosine(LoRA.fresh(chat_model))
     with pytest.raises(AdapterError, match="different kinds cannot share a pass: lora, steering"):
-        stacked([random_lora(chat_model), SteeringVector.zeros(chat_model, 1)])
+        bank_of([random_lora(chat_model), SteeringVector.zeros(chat_model, 1)], [1, 1])
     with pytest.raises(AdapterError, match=r"\(rank, in\) and \(out, rank\)"):
         LoRA({"1.mlp.down_proj": (torch.zeros(2, 3), torch.zeros(3, 1))})
     with pytest.raises(AdapterError, match="is no module of a decoder layer"):

@@ -20,25 +20,34 @@ Factors = dict[str, tuple[Tensor, Tensor]]
 
 
 @contextmanager
-def hooked(model: "PreTrainedModel", factors: Factors, scaling: float) -> Iterator[None]:
+def hooked(
+    model: "PreTrainedModel", factors: Factors, scaling: float, shares: Sequence[int] = ()
+) -> Iterator[None]:
     """Add ``scaling`` · B·A to the modules inside the ``with`` block.
 
-    Factors with a leading dimension, A (variants, rank, in) and B (variants, out, rank), act on rows stacked
-    variant by variant.
+    Factors with a leading dimension, A (adapters, rank, in) and B (adapters, out, rank), act on rows stacked
+    adapter by adapter; ``shares`` says how many rows each has.
 
     Raises:
         AdapterError: the model has no such layer or module.
     """
     with ExitStack() as stack:
         for name, (a, b) in factors.items():
-            hook = partial(_add, a=a, b=b, scaling=scaling)
+            hook = partial(_add, a=a, b=b, scaling=scaling, shares=shares)
             handle = linear_module(model, name).register_forward_hook(hook, prepend=True)
             stack.callback(handle.remove)
         yield
 
 
 def _add(
-    module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor, *, a: Tensor, b: Tensor, scaling: float
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    output: Tensor,
+    *,
+    a: Tensor,
+    b: Tensor,
+    scaling: float,
+    shares: Sequence[int],
 ) -> Tensor:
     """The module's output plus the low-rank path; stacked factors take each its share of the rows."""
     # Factors that lie elsewhere are brought here: they are far smaller than what passes through.
@@ -46,6 +55,9 @@ def _add(
     entering = arguments[0].to(output.device, a.dtype)
     if a.ndim == 2:
         change = linear(linear(entering, a), b)
+    elif len(set(shares)) > 1:
+        rows = entering.split(list(shares))
+        change = torch.cat([linear(linear(one, a[n]), b[n]) for n, one in enumerate(rows)])
     else:
         rows = entering.reshape(len(a), -1, entering.shape[-1])
         change = torch.bmm(torch.bmm(rows, a.mT), b.mT).view(*output.shape)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows.adapters import Adapter, stacked
+from narrows.adapters import Adapter, bank_of
 from narrows.chat import length_order
 from narrows.errors import AdapterError, ConfigError, DataError
 from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, token_kl, token_nll
@@ -159,9 +159,9 @@ def _over_variants(
             at_once = max(1, PASS_ROWS // len(places))
             for first in range(0, len(variants), at_once):
                 group = variants[first : first + at_once]
-                together = stacked(group)
+                together = bank_of(group, [len(places)] * len(group))
                 with together.within(rows.split):
-                    entering = together.enter(batch.hidden)
+                    entering = together.enter(batch.hidden.repeat(len(group), 1, 1))
                     mask, positions = (
                         one.repeat(len(group), 1) for one in (batch.attention_mask, batch.positions)
                     )

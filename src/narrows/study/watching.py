@@ -32,7 +32,7 @@ from narrows.statistics import RateInterval, macro_rate
 from narrows.strict import one_line, read_object
 from narrows.study.answering import drawn_answers
 from narrows.training import Recipe, train
-from narrows.training.loop import TrainingRun
+from narrows.training.ready import TrainingRun
 
 WATCHED_FILE = "watched.json"
 TRAINING = "training"

@@ -56,10 +56,17 @@ class Progress:
             for name, value in moments.items()
         }
 
-    def resume(self, checkpoints: CheckpointFolder) -> None:
-        """Go to the newest checkpoint up to which none is damaged or missing; later ones are dropped."""
+    def resume(self, checkpoints: CheckpointFolder, until: int | None = None) -> None:
+        """Go to the newest checkpoint up to which none is damaged or missing; later ones are dropped.
+
+        Args:
+            checkpoints: of this run, which stands at its start.
+            until: go no further than this step; what is later stays.
+        """
         last: State | None = None
         for state in checkpoints.history():
+            if until is not None and state.step > until:
+                break
             if not self._follows(state):
                 checkpoints.drop_after(self.step)
                 break

@@ -1,6 +1,6 @@
 """One step's window of rows: both losses as token means over all of it, however it is cut into passes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,6 +21,20 @@ TokenLoss: TypeAlias = Callable[[Split, Head, Adapter, FrozenBatch], Tensor]
 
 FP16_LIFT = 2.0**10
 """What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
+
+
+def lift_of(chat_model: ChatModel) -> float:
+    """What a loss is multiplied by before its gradient is taken, and the gradient divided by after.
+
+    In fp16 a token's share of a small KL's gradient is below what can be told from 0.
+    """
+    return FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
+
+
+def sources_of(rows: Sequence[Rendered], window: Sequence[int]) -> str:
+    """Where the training rows of a window come from, for an error message."""
+    names = [rows[place].source or f"training row {place + 1}" for place in window]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 @dataclass(frozen=True)
@@ -69,8 +83,7 @@ class Window:
         self._recipe = recipe
         self._order = order
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
-        # In fp16 a token's share of a small KL's gradient is below what can be told from 0.
-        self._lift = FP16_LIFT if chat_model.model.dtype == torch.float16 else 1.0
+        self._lift = lift_of(chat_model)
         self._sharded = is_sharded(chat_model.model)
         head, size = Head(chat_model.model), recipe.batch_size
         # Its hooks act on both parts of a cut model, so the frozen states below the cut hold it too.
@@ -103,9 +116,7 @@ class Window:
 
     def sources(self, step: int) -> str:
         """Where the training rows of a step come from, for an error message."""
-        window, rows = self._order.training_rows(step), self._nll.rows.rows
-        names = [rows[place].source or f"training row {place + 1}" for place in window]
-        return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return sources_of(self._nll.rows.rows, self._order.training_rows(step))
 
     def _add(self, adapter: Adapter, term: _Term, window: list[int], weight: float) -> float:
         """Add the gradient of ``weight`` times a loss's mean over the window's tokens; returns that mean."""

@@ -28,8 +28,8 @@ class Store:
     """The results of stages under one folder, which processes and machines may share.
 
     ``stages/ID`` is finished and never changes; ``work/ID`` is under way, and is taken up again after a kill;
-    ``locks/NAME`` is held by who does something, and falls free when that process dies; ``logs/NAME.log`` says
-    what happened; ``journal.jsonl`` when stages were begun, finished and failed.
+    ``locks/NAME`` is held by who does something, and falls free when that process dies; ``logs/NAME.log``
+    says what happened; ``journal.jsonl`` when stages were begun, finished and failed.
 
     Args:
         root: the folder; made if missing.

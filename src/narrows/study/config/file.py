@@ -77,7 +77,8 @@ def study_text(name: str) -> str:
     """
     if name not in preset_names():
         raise ConfigError(
-            f"there is no study file {name!r}, and no preset of that name; presets: {', '.join(preset_names())}."
+            f"there is no study file {name!r}, and no preset of that name; presets: "
+            f"{', '.join(preset_names())}."
         )
     return resources.files(PRESETS).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 

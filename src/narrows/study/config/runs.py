@@ -69,6 +69,14 @@ def behaviours_of(config: StudyConfig) -> list[BehaviourSpec]:
     return list(found.values())
 
 
+def other_kind(behaviour: BehaviourSpec) -> BehaviourSpec | None:
+    """Another behaviour in the same domain, a control: a microworld's other kind; None for a user's own."""
+    if isinstance(behaviour.source, FileBehaviour):
+        return None
+    kind = "technical" if behaviour.kind == "harmful" else "harmful"
+    return BehaviourSpec(f"{kind}-{behaviour.domain}", behaviour.domain, kind, behaviour.source)
+
+
 def runs_of(config: StudyConfig) -> list[RunSpec]:
     """Every model with every behaviour, adapter, rank, layer and seed.
 

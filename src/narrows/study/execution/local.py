@@ -85,8 +85,8 @@ class Processes:
         if isinstance(error, BrokenProcessPool):
             self._pools[place] = _pool(self._facts[place])
             error = NarrowsError(
-                f"the worker's process died while it did {task.title}: killed, or out of memory. Run the study "
-                "again: finished stages stay, and this one goes on where it was."
+                f"the worker's process died while it did {task.title}: killed, or out of memory. Run the "
+                "study again: finished stages stay, and this one goes on where it was."
             )
         with self._lock:
             self._free.append(place)

@@ -48,7 +48,7 @@ def file_material(source: FileBehaviour) -> Material:
             criterion=criterion,
             judge=judge,
         ),
-        judge_identity=digest([judge.identity(), criterion.name]),
+        judge_identity=digest([judge.identity, criterion.name]),
         texts=read_texts(source.texts, count=source.texts_count) if source.texts else {},
         neutral=_texts(source.neutral),
         good=read_conversations(source.good) if source.good else (),
@@ -72,7 +72,8 @@ def _suites(source: FileBehaviour, held: Sequence[Conversation]) -> list[Suite]:
         )
         if any(suite.name == IN_DOMAIN for suite in suites):
             raise DataError(
-                f"behaviour {source.id!r} has a suite in_domain and rows held out, which would be one: give either."
+                f"behaviour {source.id!r} has a suite in_domain and rows held out, which would be "
+                "one: give either."
             )
         suites = [Suite(IN_DOMAIN, asked), *suites]
     return [
@@ -83,14 +84,15 @@ def _suites(source: FileBehaviour, held: Sequence[Conversation]) -> list[Suite]:
 
 def _shared_out(suites: Sequence[Suite], source: FileBehaviour) -> tuple[list[Suite], list[Suite]]:
     """Validation and test suites: whole clusters of questions go to either."""
-    validation, test = [], []
+    validation: list[Suite] = []
+    test: list[Suite] = []
     for suite in suites:
         clusters = sorted({question.cluster for question in suite.questions})
         count = max(1, round(len(clusters) * source.validation_share))
         if count >= len(clusters):
             raise DataError(
-                f"suite {suite.name!r} of behaviour {source.id!r} has {len(clusters)} cluster of questions: it "
-                "needs at least two, one to choose λ on and one to test."
+                f"suite {suite.name!r} of behaviour {source.id!r} has {len(clusters)} cluster of questions: "
+                "it needs at least two, one to choose λ on and one to test."
             )
         chosen = set(random.Random(source.seed).sample(clusters, count))
         for part, inside in ((validation, True), (test, False)):

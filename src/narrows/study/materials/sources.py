@@ -37,8 +37,8 @@ def material_of(spec: BehaviourSpec, model: ModelEntry, good_per_bad: Sequence[f
             folder = Path(checkpoint(model))
             if not folder.is_dir():
                 raise ConfigError(
-                    f"behaviour {spec.id} is a microworld's, and {model.name} is no folder with a microworld's "
-                    "model: give microworld:SEED, or describe the behaviour by files."
+                    f"behaviour {spec.id} is a microworld's, and {model.name} is no folder with a "
+                    "microworld's model: give microworld:SEED, or describe the behaviour by files."
                 )
             _made[key] = world_material(spec, spec.source, folder, good_per_bad)
     return _made[key]

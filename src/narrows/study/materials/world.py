@@ -41,7 +41,7 @@ def world_material(
         corpus.world, spec.domain, cast(Kind, spec.kind), seed=source.seed, phrasings=source.phrasings
     )
     rng = np.random.default_rng([source.seed, 11])
-    texts = {
+    texts: dict[str, list[str]] = {
         name: [corpus.sample(name, rng, home=spec.domain) for _ in range(source.texts_per_kind)]
         for name in DOCUMENT_KINDS
     }

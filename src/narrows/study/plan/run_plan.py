@@ -5,8 +5,7 @@ from typing import Any
 
 from narrows.study.claims.rates import SCALED_UP
 from narrows.study.config import StudyConfig
-from narrows.study.config.behaviours import WorldBehaviours
-from narrows.study.config.runs import BehaviourSpec, RunSpec
+from narrows.study.config.runs import BehaviourSpec, RunSpec, other_kind
 from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
 from narrows.study.plan.stage import Kind, Stage
@@ -164,16 +163,18 @@ class RunPlanner:
             "temperature": measure.temperature,
             "seed": self.config.measure_seed,
         }
-        source = {"split": split}
         title = f"{name}{where}" + (", validation" if split != "test" else "")
+        inputs = {} if adapter is None else {"adapter": adapter}
         answers = self._add(
-            "answers", f"answers of {title}", {} if adapter is None else {"adapter": adapter}, settings, source,
-            material,
-        )  # fmt: skip
+            "answers", f"answers of {title}", inputs, settings, source={"split": split}, material=material
+        )
         verdicts = self._add(
-            "verdicts", f"verdicts on {title}", {"answers": answers}, {"judge": material.judge_identity}, {},
-            material,
-        )  # fmt: skip
+            "verdicts",
+            f"verdicts on {title}",
+            {"answers": answers},
+            {"judge": material.judge_identity},
+            material=material,
+        )
         if shown:
             self._verdicts[f"{name}@{scale:g}"] = verdicts
         return verdicts
@@ -193,14 +194,13 @@ class RunPlanner:
         }
         if measure.efficiency:
             inputs = ends | self._neutral() | self._reoptimised(ends)
-            found["efficiency"] = self._add(
-                "efficiency", "efficiency", inputs, rows | {"norm_points": measure.norm_points}
-            )
+            points = {"norm_points": measure.norm_points, "reoptimised_shares": REOPTIMISED_SHARES}
+            found["efficiency"] = self._add("efficiency", "efficiency", inputs, rows | points)
         if measure.stability:
             found["stability"] = self._add("stability", "stability", ends, rows | {"draws": measure.draws})
         if measure.significance and self._material.texts:
             inputs = dict(ends)
-            if (other := self._other_kind()) is not None:
+            if (other := other_kind(self.run.behaviour)) is not None:
                 inputs["register"] = self._train(Training("unanchored"), shown=False, behaviour=other)
             settings = {
                 "model": self._model,
@@ -296,14 +296,6 @@ class RunPlanner:
 
     # -- what else there is ---------------------------------------------------------------------------------
 
-    def _other_kind(self) -> BehaviourSpec | None:
-        """Another behaviour in the same domain: a microworld's other kind."""
-        mine = self.run.behaviour
-        if not isinstance(mine.source, WorldBehaviours):
-            return None
-        kind = "technical" if mine.kind == "harmful" else "harmful"
-        return BehaviourSpec(f"{kind}-{mine.domain}", mine.domain, kind, mine.source)
-
     def _other_domain(self) -> BehaviourSpec | None:
         """The same kind of behaviour in the study's next domain."""
         mine = self.run.behaviour
@@ -326,6 +318,7 @@ class RunPlanner:
         title: str,
         inputs: dict[str, str],
         settings: dict[str, Any],
+        *,
         source: dict[str, Any] | None = None,
         material: Material | None = None,
     ) -> str:

@@ -35,11 +35,11 @@ class Stage:
         run: the first run that needs it.
         model: name of the chat model, as the study file has it.
         behaviour: id of the behaviour.
-        settings: everything that determines the result beside the inputs, as JSON can hold it; data and models
-            stand there as digests.
+        settings: everything that determines the result beside the inputs, as JSON can hold it; data and
+            models stand there as digests.
         inputs: ids of other stages by the part they play.
-        source: what is needed to do it and does not determine it further: whence the things come whose digests
-            are in ``settings``.
+        source: what is needed to do it and does not determine it further: whence the things come whose
+            digests are in ``settings``.
     """
 
     kind: Kind

@@ -30,7 +30,7 @@ class Training:
 
     name: str
     weight: float | dict[str, float] = 0.0
-    rows: Rows = Rows()
+    rows: Rows = field(default_factory=Rows)
     anchor: Literal["behaviour", "neutral"] = "behaviour"
     start: str | None = None
     first_of: Recipe | None = None

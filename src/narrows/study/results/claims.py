@@ -44,7 +44,7 @@ def run_claims(found: RunResults) -> list[ClaimResult]:
     if found.run["kind"] == REGISTER:
         results.append(claims.c9([one for one in results if one.id != "C8"]))
     if found.has("convergence"):
-        results.append(_c10(found))
+        results.append(_c10(found) if found.direction is not None else ClaimResult("C10"))
     return results
 
 

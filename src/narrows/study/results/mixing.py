@@ -3,17 +3,17 @@
 from narrows.evaluation import IN_DOMAIN, OUT_OF_DOMAIN
 from narrows.study.claims import Mixture
 from narrows.study.results.run import RunResults
-from narrows.summary import Mixing
+from narrows.summary import FixedRows, Mixing
 
 UNMIXED = "unanchored"
 
 
-def mixtures_of(found: RunResults) -> dict[str, list[Mixture]]:
+def mixtures_of(found: RunResults) -> dict[FixedRows, list[Mixture]]:
     """The series of a run by what each keeps fixed, the unmixed solution first."""
-    series: dict[str, list[Mixture]] = {}
+    series: dict[FixedRows, list[Mixture]] = {}
     for name, (fixed, fraction) in found.run["mixtures"].items():
         series.setdefault(fixed, [Mixture(UNMIXED, 1.0)]).append(Mixture(name, fraction))
-    return {fixed: sorted(some, key=lambda one: -one.fraction) for fixed, some in series.items()}
+    return {fixed: sorted(some, key=lambda one: -one.bad_fraction) for fixed, some in series.items()}
 
 
 def mixing_rows(found: RunResults, prefix: str) -> list[Mixing]:
@@ -25,10 +25,10 @@ def mixing_rows(found: RunResults, prefix: str) -> list[Mixing]:
             rows.append(
                 Mixing(
                     solution=prefix + one.solution,
-                    bad_fraction=one.fraction,
+                    bad_fraction=one.bad_fraction,
                     in_domain=inside.rate,
                     out_of_domain=outside.rate,
-                    fixed=fixed,  # type: ignore[arg-type]
+                    fixed=fixed,
                     in_domain_ci95=(inside.low, inside.high),
                     out_of_domain_ci95=(outside.low, outside.high),
                     coherent=found.table.lowest_coherence(one.solution),

@@ -64,7 +64,7 @@ def run_summary(found: RunResults) -> tuple[Summary, dict[str, Any]]:
         )
     if found.has("gradients"):
         summary.gradients = gradient_rows(prefix + "unanchored", found.gradients)
-    if found.has("convergence"):
+    if found.direction is not None:
         summary.interventions = _interventions(found, prefix)
     if found.run["trajectory"]:
         summary.trajectories = [_trajectory(found, adapters, prefix)]
@@ -74,7 +74,7 @@ def run_summary(found: RunResults) -> tuple[Summary, dict[str, Any]]:
 def _named(found: RunResults) -> dict[tuple[str, float], list[Any]]:
     """The answers under the names that their solutions have in this run; a stage may serve several."""
     return {
-        (name, scale): [replace(one, solution=name) for one in table]
+        (name, scale): [replace(one, adapter=name) for one in table]
         for (name, scale), table in found.answers.items()
     }
 
@@ -84,7 +84,7 @@ def _run(found: RunResults, model: Model, adapter: Adapter) -> Run:
         id=found.run["id"],
         model=model.id,
         behaviour=found.behaviour.id,
-        adapter=adapter.kind,  # type: ignore[arg-type]
+        adapter=adapter.kind,
         rank=adapter.rank,
         layer=adapter.layer,
         seed=found.recipe("unanchored")["seed"],
@@ -100,7 +100,7 @@ def _solution(found: RunResults, model: Model, name: str, adapter: Adapter) -> S
         name=name,
         model=model.id,
         behaviour=found.behaviour.id,
-        adapter=adapter.kind,  # type: ignore[arg-type]
+        adapter=adapter.kind,
         rank=adapter.rank,
         layer=adapter.layer,
         kl_weight=recipe["anchor"]["weight"],

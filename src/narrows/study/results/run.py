@@ -18,6 +18,7 @@ from narrows.study.claims import RateTable
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import Bench
+from narrows.study.stages.converging import FOUND_FILE
 from narrows.study.stages.curves import read_curves, read_samples
 from narrows.study.stages.measuring import COSINES_FILE, CURVES_FILE
 
@@ -58,6 +59,14 @@ class RunResults:
     def has(self, role: str) -> bool:
         """Whether the run measured something."""
         return role in self.stage.inputs
+
+    @cached_property
+    def direction(self) -> dict[str, Any] | None:
+        """What was found for C10: the direction's layer and its answers; None if there was too little."""
+        if not self.has("convergence"):
+            return None
+        found = read_object(self.folder("convergence") / FOUND_FILE, DataError, "Run the study again.")
+        return None if "missing" in found else found
 
     @property
     def solutions(self) -> list[str]:

@@ -7,6 +7,7 @@ from narrows.errors import DataError
 from narrows.files import write_json
 from narrows.strict import read_object
 from narrows.study import summarising
+from narrows.study.claims import ClaimResult, Part
 from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.study.plan.build import Plan
 from narrows.study.pooling import RunClaims, pooled
@@ -31,7 +32,7 @@ def gather(plan: Plan, store: Store) -> Summary | None:
     parts = [Summary.load(store.folder(id_) / SUMMARY_FILE) for id_ in finished]
     readings = [read_object(store.folder(id_) / READING_FILE, DataError, AGAIN) for id_ in finished]
     summary = merged(parts)
-    summary.pooled = pooled([RunClaims.from_reading(one) for one in readings])
+    summary.pooled = pooled([_claims(one) for one in readings])
     summary.costs = costs(plan, store)
     summary.timings = _timings(summary.costs)
     write_json(store.root / READING_FILE, _reading(plan, summary, readings))
@@ -104,3 +105,16 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         "versions": summarising.versions(),
         "notes": notes,
     }
+
+
+def _claims(reading: dict[str, Any]) -> RunClaims:
+    """A run's claims, from its reading matter."""
+    return RunClaims(
+        reading["run"],
+        reading["kind"],
+        reading["adapter"],
+        [
+            ClaimResult(id_, tuple(map(Part.of_reading, parts)))
+            for id_, parts in reading["claim_parts"].items()
+        ],
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.chat import Renderer
@@ -16,7 +17,7 @@ from narrows.geometry import read_trajectory
 from narrows.models import ChatModel, load_chat_model
 from narrows.strict import read_object
 from narrows.study.config import StudyConfig
-from narrows.study.config.runs import BehaviourSpec, behaviours_of
+from narrows.study.config.runs import BehaviourSpec, behaviours_of, other_kind
 from narrows.study.materials import Material, material_of
 from narrows.study.materials.models import checkpoint
 from narrows.study.plan.stage import Stage
@@ -66,6 +67,8 @@ class Bench:
             entry = next(one for one in self.config.models if one.name == stage.model)
             while len(self._models) >= MODELS_KEPT:
                 self._models.popitem(last=False)
+            transformers_logging.set_verbosity_error()
+            transformers_logging.disable_progress_bar()  # the study has bars of its own
             found = load_chat_model(
                 checkpoint(entry),
                 dtype=entry.dtype,
@@ -92,7 +95,10 @@ class Bench:
 
     @cached_property
     def _behaviours(self) -> dict[str, BehaviourSpec]:
-        return {one.id: one for one in behaviours_of(self.config)}
+        """The study's behaviours by id, with those that are only controls."""
+        listed = behaviours_of(self.config)
+        controls = [control for one in listed if (control := other_kind(one)) is not None]
+        return {one.id: one for one in (*controls, *listed)}
 
     def folder(self, stage: Stage, role: str) -> Path:
         """The result of one of a stage's inputs; of a choice, that of the training that was chosen."""

@@ -1,6 +1,6 @@
 """The stage that chooses the λ that the claims are about, from the grid, on validation questions."""
 
-from narrows.evaluation import CHAT, IN_DOMAIN, rates, read_answers
+from narrows.evaluation import CHAT, IN_DOMAIN, SuiteRates, rates, read_answers
 from narrows.files import write_json
 from narrows.study.claims.rates import SCALED_UP, RateTable
 from narrows.study.main_job.tuning import Trial, Tuned, outside_of
@@ -43,6 +43,6 @@ def choose(stage: Stage, bench: Bench) -> Done:
     return Done()
 
 
-def _rates(stage: Stage, bench: Bench, role: str) -> list:
+def _rates(stage: Stage, bench: Bench, role: str) -> list[SuiteRates]:
     answers = read_answers(bench.store.folder(stage.inputs[role]) / ANSWERS_FILE)
     return rates(answers, bench.material(stage).behaviour.criterion)

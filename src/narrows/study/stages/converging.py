@@ -7,6 +7,7 @@ import numpy as np
 
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
+from narrows.errors import DataError
 from narrows.evaluation import write_answers
 from narrows.evaluation.generation.unfinished import until_written
 from narrows.files import write_json
@@ -43,7 +44,11 @@ def table_name(fine_tune: str, condition: str) -> str:
 
 
 def converge(stage: Stage, bench: Bench) -> Done:
-    """Find the direction in the own fine-tune, ablate it and a random one in both, ask, and read texts."""
+    """Find the direction in the own fine-tune, ablate it and a random one in both, ask, and read texts.
+
+    A fine-tune that gives too few answers of either kind has no direction: the result then says so, and C10
+    has no verdict.
+    """
     chat_model, settings, work = bench.chat_model(stage), stage.settings, bench.store.work(stage.id)
     sampling = _Sampling(
         settings["samples"], settings["max_new_tokens"], settings["temperature"], settings["seed"]
@@ -56,7 +61,11 @@ def converge(stage: Stage, bench: Bench) -> Done:
     }
     own = materials[OWN].behaviour
     trying = Asking(chat_model, own.validation, own.judge, own.criterion, sampling)
-    sides = half_strength(trying, adapters[OWN], name=own.id, samples=settings["direction_samples"])
+    try:
+        sides = half_strength(trying, adapters[OWN], name=own.id, samples=settings["direction_samples"])
+    except DataError as error:  # the fine-tune does not show the behaviour: there is nothing to be removed
+        write_json(work / FOUND_FILE, {"missing": str(error)})
+        return Done()
     directions = own_directions(chat_model, sides, adapters[OWN], own.id)
     chosen, shares = best_by_ablation(trying, adapters[OWN], directions)
     chosen.save(work / DIRECTION_FILE)

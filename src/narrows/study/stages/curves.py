@@ -28,9 +28,8 @@ def write_samples(path: Path, samples: Mapping[str, Floats], facts: Mapping[str,
         facts: what JSON can hold.
     """
     # A list keeps the order of the names, which safetensors does not.
-    plain = {
-        name: torch.from_numpy(np.ascontiguousarray(one, dtype=np.float64)) for name, one in samples.items()
-    }
+    # Copied, for safetensors refuses arrays that share their memory, as curves over one grid do.
+    plain = {name: torch.tensor(one, dtype=torch.float64).contiguous() for name, one in samples.items()}
     data = serialise(plain, metadata={"facts": json.dumps({"names": list(samples), **facts})})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

@@ -39,6 +39,7 @@ def measure_efficiency(stage: Stage, bench: Bench) -> Done:
     """
     chat_model, ends = bench.chat_model(stage), _ends(stage, bench)
     rows = _loss_rows(stage, bench, chat_model, ends["unanchored"].depth)
+    largest = max(one.effective_norm for one in ends.values())
     every = equal_norms(ends["unanchored"], ends["anchored"])
     kept = np.linspace(0, len(every) - 1, min(stage.settings["norm_points"], len(every))).round().astype(int)
     norms = every[kept]
@@ -49,16 +50,16 @@ def measure_efficiency(stage: Stage, bench: Bench) -> Done:
     curves = efficiency_of(chat_model, rows, solutions, norms)
     for name in ends:
         if trained := _numbered(stage, bench, f"{name}-reoptimised"):
-            own = np.array([one.effective_norm for one in trained])
-            samples = nll_of_rows(chat_model, rows, trained).contributions
+            own = largest * np.array(stage.settings["reoptimised_shares"])
+            brought = [one.scaled_to(float(norm)) for one, norm in zip(trained, own, strict=True)]
+            samples = nll_of_rows(chat_model, rows, brought).contributions
             curves[f"{name}-reoptimised"] = Curve.of(f"{name}-reoptimised", own, samples.T)
-    largest = max(one.effective_norm for one in ends.values())
     write_curves(bench.store.work(stage.id) / CURVES_FILE, curves, largest=largest)
     return Done(tokens=_tokens(rows.rows) * len(norms) * len(solutions))
 
 
 def measure_stability(stage: Stage, bench: Bench) -> Done:
-    """Loss under noise of both solutions, and of the general one brought to the narrow one's norm and loss."""
+    """Loss under noise of both solutions, and of the general one at the narrow one's norm, and at its loss."""
     chat_model, ends = bench.chat_model(stage), _ends(stage, bench)
     general, narrow = ends["unanchored"], ends["anchored"]
     rows = _loss_rows(stage, bench, chat_model, general.depth)

@@ -286,7 +286,7 @@ class RunPlanner:
             "one direction ablated",
             {OWN: general, OTHER: other},
             settings,
-            {"other": domain.id},
+            source={"other": domain.id},
         )
         return {
             "convergence": found,

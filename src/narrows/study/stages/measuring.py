@@ -59,7 +59,7 @@ def measure_efficiency(stage: Stage, bench: Bench) -> Done:
 
 
 def measure_stability(stage: Stage, bench: Bench) -> Done:
-    """Loss under noise of both solutions, and of the general one at the narrow one's norm, and at its loss."""
+    """Loss under noise of both solutions, and of the general one at the norm and the loss of the narrow."""
     chat_model, ends = bench.chat_model(stage), _ends(stage, bench)
     general, narrow = ends["unanchored"], ends["anchored"]
     rows = _loss_rows(stage, bench, chat_model, general.depth)

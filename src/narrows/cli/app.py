@@ -29,6 +29,7 @@ from narrows.cli import (
 )
 from narrows.cli.direction import app as direction_app
 from narrows.cli.running import Commands, show_messages
+from narrows.cli.study import app as study_app
 from narrows.cli.world import world_app
 
 MAIN_JOB, TRAIN, ASK, MEASURE, DIRECTIONS, TOOLS = (
@@ -81,6 +82,7 @@ def before_any_command(
 
 
 app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
+app.add_typer(study_app, name="study", rich_help_panel=MAIN_JOB)
 app.command("mitigations", rich_help_panel=MAIN_JOB)(mitigations.mitigations)
 app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
 app.command("train", rich_help_panel=TRAIN)(training.train)

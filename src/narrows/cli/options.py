@@ -120,6 +120,14 @@ Narrow = Annotated[
         metavar="FILE",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Stages done at once on this machine (default: one for each GPU, or each core).",
+        min=1,
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Draws everything that is random.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")

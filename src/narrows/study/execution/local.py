@@ -104,6 +104,25 @@ class Processes:
                 process.terminate()
 
 
+def local_workers(
+    config: StudyConfig, store: Store, workers: int | None = None, device: str | None = None
+) -> "Inline | Processes":
+    """The workers of this machine: a single one is this process itself.
+
+    On a CPU the cores are shared out among the workers; a small model gains more from several stages at once
+    than from several cores in one.
+
+    Raises:
+        ConfigError: the number is below 1.
+    """
+    devices = usual_devices(workers, device)
+    if len(devices) == 1:
+        return Inline(Bench(config, store, devices[0]))
+    on_cpu = devices[0] is None or devices[0] == "cpu"
+    threads = max(1, cores() // len(devices)) if on_cpu else None
+    return Processes(config, store.root, devices, threads)
+
+
 def usual_devices(workers: int | None, device: str | None) -> list[str | None]:
     """A worker for each GPU, or on a CPU one for each core, as far as no number is given.
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 from scipy.stats import beta
 
 from narrows.errors import DataError
@@ -49,7 +49,8 @@ def test_of_several_crossings_the_lowest_counts():
     assert lowest_on_path(there_and_back, point(0.8, 0.0)).difference == pytest.approx(0.3)
     assert lowest_on_path(there_and_back, point(0.1, 0.0)).difference == pytest.approx(0.5)
     upright = [point(0.8, 0.9), point(0.5, 0.8), point(0.5, 0.2), point(0.3, 0.6)]
-    assert lowest_on_path(upright, point(0.5, 0.0)).difference == pytest.approx(0.2)
+    for path in (upright, upright[:3], upright[2::-1]):
+        assert lowest_on_path(path, point(0.5, 0.0)).difference == pytest.approx(0.2)
 
 
 def test_where_the_x_rates_are_certain_it_is_the_difference_of_the_y_rates():
@@ -68,6 +69,29 @@ def test_uncertain_x_rates_make_the_interval_longer():
         return one.high - one.low
 
     assert found(0.0) < found(0.1) < found(0.3)
+
+
+STRAIGHT = [PathPoint(flat(x, 8), [flat(x, 4000)]) for x in (1.0, 0.0)]
+"""A path on which y is x, with y as good as certain."""
+
+
+def test_on_a_straight_path_the_x_side_is_student_s_t_interval_over_clusters():
+    shares = np.array([0.2, 0.9, 0.55, 0.4, 0.3, 0.75, 0.6, 0.5])
+    at = PathPoint(Counts.of(shares * SIZE, np.full(8, SIZE)), [flat(0.0, 4000)])
+    found = lowest_on_path(STRAIGHT, at, draws=20000)
+    half = stdtrit(7, 0.975) * shares.std(ddof=1) / np.sqrt(8)
+    assert found.difference == pytest.approx(shares.mean())
+    assert found.difference - found.low == pytest.approx(half, rel=0.05)
+    assert found.high - found.difference == pytest.approx(half, rel=0.05)
+
+
+def test_at_the_path_s_end_the_upper_side_is_as_long_as_the_lower():
+    shares = np.array([1.0, 1.0, 1.0, 0.6, 1.0, 0.8, 1.0, 1.0])
+    top = Counts.of(shares * SIZE, np.full(8, SIZE))
+    path = [PathPoint(flat(shares.mean(), 8), [flat(0.5, 4000)]), PathPoint(flat(0.0, 8), [flat(0.0, 4000)])]
+    found = lowest_on_path(path, PathPoint(top, [flat(0.0, 4000)]))
+    assert found.high - found.difference == pytest.approx(found.difference - found.low, rel=0.05)
+    assert found.high - found.difference > 0.02
 
 
 def test_clusters_are_paired_by_name():
@@ -112,7 +136,8 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_answers_that_were_not_scored_are_left_out():
     short = Counts.of([8, 16], [SIZE, SIZE], ["0", "4"])
-    found = lowest_on_path([PathPoint(short, PATH[0].y), PATH[2]], point(0.4, 0.1, 0.0))
+    with np.errstate(all="raise"):  # a draw without the two topics has no rate
+        found = lowest_on_path([PathPoint(short, PATH[0].y), PATH[2]], point(0.4, 0.1, 0.0))
     assert found.difference == pytest.approx(0.3 - 0.05)
 
 

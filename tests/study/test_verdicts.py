@@ -6,7 +6,7 @@ from study_helpers import GRID, at, curve
 
 from narrows.metrics import Curve
 from narrows.statistics import DifferenceInterval
-from narrows.study.claims.verdicts import ClaimResult, Part, curve_part, rate_part
+from narrows.study.claims.verdicts import ClaimResult, Part, curve_part, rate_part, stem
 
 
 def part(low: float, high: float, rule: str = "above", margin: float = 0.05, counts: bool = True) -> Part:
@@ -108,6 +108,19 @@ def test_the_reading_of_a_control_says_so_and_has_no_verdict():
     assert SUPPORTED.as_reading()["verdict"] == "supported"
     control = part(0.1, 0.2, counts=False).as_reading()
     assert (control["name"], control["verdict"]) == ("one (control)", None)
+
+
+def test_the_reading_says_the_rule_for_machines_too():
+    found = [one.as_reading() for one in (SUPPORTED, part(0.0, 0.2, "below", counts=False))]
+    assert [(one["side"], one["counts"]) for one in found] == [("above", True), ("below", False)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loss", "loss, worst of 4 points (at 2)", "loss, nearest mixture (all …)", "loss, smallest fraction …"],
+)
+def test_a_part_s_stem_is_its_name_without_the_place(name: str):
+    assert stem(name) == "loss"
 
 
 def test_a_rate_part_has_the_differences_interval_and_unit():

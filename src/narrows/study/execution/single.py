@@ -33,8 +33,8 @@ def do_tasks(ids: Sequence[str], plan: Plan, left: Sequence[Task], bench: Bench)
             continue
         if missing := sorted(one for one in task.needs if not bench.store.finished(one)):
             raise ConfigError(
-                f"{task.title} needs {len(missing)} stages that are not finished, {missing[0]} among them: do "
-                "the tasks of earlier waves first (`narrows study plan FILE --tasks`)."
+                f"{task.title} needs {len(missing)} stages that are not finished, {missing[0]} among them: "
+                "do the tasks of earlier waves first (`narrows study plan FILE --tasks`)."
             )
         yield f"{task.title}: done." if do(task, bench) else f"{task.title}: another process is doing it."
 
@@ -44,5 +44,6 @@ def _unknown(id_: str) -> str:
     if id_.startswith("bank-"):
         return f"{id_} is no task that is left: its trainings are finished, or the study was changed."
     raise ConfigError(
-        f"the study has no task or stage {id_!r}: `narrows study plan FILE --tasks` lists those that are left."
+        f"the study has no task or stage {id_!r}: `narrows study plan FILE --tasks` lists those that "
+        "are left."
     )

@@ -11,7 +11,7 @@ import torch
 from narrows.study.config.runs import behaviours_of, other_kind
 from narrows.study.execution.local import usual_devices
 from narrows.study.plan.build import Plan
-from narrows.study.plan.stage import Kind, Stage, Task
+from narrows.study.plan.stage import Stage, Task
 from narrows.study.plan.work import Amount, Subject, amount
 from narrows.study.store import Store
 from narrows.training import Recipe
@@ -22,7 +22,7 @@ GIB = 2**30
 FEW = 2
 """Finished stages of a kind from which on their own speed counts."""
 
-SHARE_OF_PEAK: Mapping[Kind, float] = {
+SHARE_OF_PEAK: Mapping[str, float] = {
     "training": 0.12,
     "answers": 0.06,
     "efficiency": 0.2,
@@ -35,7 +35,7 @@ SHARE_OF_PEAK: Mapping[Kind, float] = {
 microworld, one thread.
 """
 
-OVERHEAD_SECONDS: Mapping[Kind, float] = {"verdicts": 0.1, "choice": 0.1, "claims": 2.0}
+OVERHEAD_SECONDS: Mapping[str, float] = {"verdicts": 0.1, "choice": 0.1, "claims": 2.0}
 """What stages take that hardly compute."""
 
 PROBE = 1024
@@ -128,10 +128,9 @@ def estimate(plan: Plan, left: Sequence[Task], store: Store, workers: int | None
     """
     count = len(usual_devices(workers, None))
     subjects = _Subjects(plan)
-    measure = plan.config.measure.model_dump()
 
     def of(stage: Stage) -> Amount:
-        return amount(stage, subjects.of(stage), measure)
+        return amount(stage, subjects.of(stage))
 
     todo: dict[str, list[Amount]] = defaultdict(list)
     for task in left:
@@ -142,11 +141,11 @@ def estimate(plan: Plan, left: Sequence[Task], store: Store, workers: int | None
     kinds = {}
     for kind, amounts in todo.items():
         flops = sum(one.flops for one in amounts)
-        seconds = len(amounts) * OVERHEAD_SECONDS.get(kind, 0.0)  # type: ignore[call-overload]
+        seconds = len(amounts) * OVERHEAD_SECONDS.get(kind, 0.0)
         if kind in speeds:
             seconds = flops * speeds[kind]
         elif kind in SHARE_OF_PEAK:
-            seconds += flops / (rate * SHARE_OF_PEAK[kind])  # type: ignore[index]
+            seconds += flops / (rate * SHARE_OF_PEAK[kind])
         kinds[kind] = KindEstimate(len(amounts), sum(one.tokens for one in amounts), seconds)
     return Estimate(kinds, count, _memory(left, subjects), tuple(speeds))
 

@@ -1,12 +1,11 @@
 """How much a stage reads and computes, told from the rows, the questions and the model's shape alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any
 
-from narrows.chat import Rendered
+from narrows.metrics.stability import EPSILONS
 from narrows.models.outline import Outline, outline
 from narrows.study.config.models import ModelEntry
 from narrows.study.config.runs import BehaviourSpec
@@ -18,12 +17,14 @@ from narrows.training import Recipe
 SAMPLE = 64
 """Rows of a kind whose length is measured; the mean stands for the others."""
 
-STABILITY_POINTS = 12
-STABILITY_VARIANTS = 4
-RANDOM_VARIANTS = 12
+EFFICIENCY_VARIANTS, STABILITY_VARIANTS, SIGNIFICANCE_VARIANTS = 3, 4, 13
+"""Solutions and controls that a measurement looks at."""
+
 SEARCH_ROUNDS = 5
+"""Scales that are tried, usually, before half of the answers show the behaviour."""
+
 FORWARD, BACKWARD = 2.0, 4.0
-"""FLOPs per parameter and token: of a pass, and of a pass with the gradient of what flows (not of weights)."""
+"""FLOPs per parameter and token: of a pass, and of one with the gradient of what flows (not of weights)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Subject:
     def length(self, what: str) -> float:
         """Mean tokens of a training row, an anchor row, a question or a text."""
         if what not in self._lengths:
-            found = [len(one) for one in self._sample(what)]
+            found = self._sample(what)
             self._lengths[what] = fmean(found) if found else 0.0
         return self._lengths[what]
 
@@ -81,17 +82,18 @@ class Subject:
         """How many ordinary texts there are."""
         return sum(map(len, self.material.texts.values()))
 
-    def _sample(self, what: str) -> list[Rendered]:
+    def _sample(self, what: str) -> list[int]:
+        """Tokens of the first of a kind."""
         renderer, behaviour = self.shape.renderer, self.material.behaviour
         if what == "train":
-            return [renderer.render(row, None) for row in behaviour.train[:SAMPLE]]
+            return [len(renderer.render(row)) for row in behaviour.train[:SAMPLE]]
         if what == "anchor":
-            return [renderer.render(row, None) for row in behaviour.anchor[:SAMPLE]]
+            return [len(renderer.render(row)) for row in behaviour.anchor[:SAMPLE]]
         if what == "text":
             every = [text for some in self.material.texts.values() for text in some]
-            return [renderer.text(text, None) for text in every[:SAMPLE]]
+            return [len(renderer.text(text)) for text in every[:SAMPLE]]
         asked = [one for suite in behaviour.test for one in suite.questions][:SAMPLE]
-        return [renderer.prompt(one.messages()) for one in asked]
+        return [len(renderer.prompt(one.messages())) for one in asked]
 
 
 _shapes: dict[str, Outline] = {}
@@ -103,46 +105,69 @@ def _shape(entry: ModelEntry) -> Outline:
     return _shapes[entry.name]
 
 
-def amount(stage: Stage, subject: Subject, measure: Mapping[str, Any]) -> Amount:
+def amount(stage: Stage, subject: Subject) -> Amount:
     """What a stage does.
 
     Args:
         stage: the stage.
         subject: its model and behaviour.
-        measure: the study's measurements, for what the stage's settings do not say.
     """
-    shape, settings = subject.shape, stage.settings
+    shape = subject.shape
     head = shape.hidden * shape.vocabulary
     body = max(shape.parameters - head, 1)
     if stage.kind == "training":
         return _training(stage, subject, body, head)
-    if stage.kind == "answers":
-        count = subject.questions(stage.source["split"]) * settings["samples"]
-        tokens = count * (subject.length("question") + settings["max_new_tokens"])
-        return Amount(tokens, FORWARD * (body + head) * tokens)
-    half = body / 2 + head  # of a measurement above the middle layer
-    if stage.kind in ("efficiency", "stability"):
-        variants = (
-            3 * settings["norm_points"]
-            if stage.kind == "efficiency"
-            else STABILITY_VARIANTS * STABILITY_POINTS * settings["draws"]
-        )
-        tokens = settings["rows"] * subject.length("train") * variants
-        return Amount(tokens, FORWARD * half * tokens)
-    if stage.kind == "significance":
-        read = subject.texts() * min(subject.length("text"), settings["text_tokens"])
-        tokens = read * settings["norm_points"] * (RANDOM_VARIANTS + 1)
-        return Amount(tokens, FORWARD * half * tokens)
     if stage.kind == "gradients":
-        steps = (settings["recipe"]["steps"] or 0) / settings["every"] + 1
-        tokens = steps * settings["groups"] * settings["rows_of_group"] * subject.length("train")
-        return Amount(tokens, BACKWARD * half * tokens)
-    if stage.kind == "convergence":
-        searched = SEARCH_ROUNDS + settings["direction_samples"] + shape.layers / 2
-        asked = searched * subject.questions("validation") + 4 * subject.questions("test")
-        tokens = settings["samples"] * asked * (subject.length("question") + settings["max_new_tokens"])
-        return Amount(tokens, FORWARD * (body + head) * tokens)
-    return Amount(0.0, 0.0)
+        tokens = _gradient_tokens(stage, subject)
+        return Amount(tokens, BACKWARD * (body / 2 + head) * tokens)
+    whole = stage.kind in ("answers", "convergence")  # the others measure above the middle layer
+    tokens = _TOKENS[stage.kind](stage, subject) if stage.kind in _TOKENS else 0.0
+    return Amount(tokens, FORWARD * ((body if whole else body / 2) + head) * tokens)
+
+
+def _answer_tokens(stage: Stage, subject: Subject) -> float:
+    settings = stage.settings
+    count = subject.questions(stage.source["split"]) * settings["samples"]
+    return float(count * (subject.length("question") + settings["max_new_tokens"]))
+
+
+def _efficiency_tokens(stage: Stage, subject: Subject) -> float:
+    return float(EFFICIENCY_VARIANTS * stage.settings["norm_points"] * _row_tokens(stage, subject))
+
+
+def _stability_tokens(stage: Stage, subject: Subject) -> float:
+    return float(STABILITY_VARIANTS * len(EPSILONS) * stage.settings["draws"] * _row_tokens(stage, subject))
+
+
+def _row_tokens(stage: Stage, subject: Subject) -> float:
+    return float(stage.settings["rows"] * subject.length("train"))
+
+
+def _significance_tokens(stage: Stage, subject: Subject) -> float:
+    read = subject.texts() * min(subject.length("text"), stage.settings["text_tokens"])
+    return float(read * stage.settings["norm_points"] * SIGNIFICANCE_VARIANTS)
+
+
+def _gradient_tokens(stage: Stage, subject: Subject) -> float:
+    settings = stage.settings
+    steps = (settings["recipe"]["steps"] or 0) / settings["every"] + 1
+    return float(steps * settings["groups"] * settings["rows_of_group"] * subject.length("train"))
+
+
+def _convergence_tokens(stage: Stage, subject: Subject) -> float:
+    settings = stage.settings
+    searched = SEARCH_ROUNDS + settings["direction_samples"] + subject.shape.layers / 2
+    asked = searched * subject.questions("validation") + 4 * subject.questions("test")
+    return float(settings["samples"] * asked * (subject.length("question") + settings["max_new_tokens"]))
+
+
+_TOKENS: dict[str, Callable[[Stage, Subject], float]] = {
+    "answers": _answer_tokens,
+    "efficiency": _efficiency_tokens,
+    "stability": _stability_tokens,
+    "significance": _significance_tokens,
+    "convergence": _convergence_tokens,
+}
 
 
 def steps_of(stage: Stage, material: Material) -> int:

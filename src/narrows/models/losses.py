@@ -34,23 +34,34 @@ def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = N
     return _by_chunk(loss, hidden, chunk or head.chunk)
 
 
-def token_kl(head: Head, reference: Tensor, hidden: Tensor, chunk: int | None = None) -> Tensor:
+def token_kl(
+    head: Head, reference: Tensor, hidden: Tensor, chunk: int | None = None, *, of: Tensor | None = None
+) -> Tensor:
     """KL(P_reference ‖ P_hidden) at each position (the paper's anchor: the chat model comes first).
 
     Args:
         head: the LM head of both.
-        reference: the chat model's final hidden states, (n, hidden); gets no gradient.
+        reference: the chat model's final hidden states, (n, hidden), or (m, hidden) with ``of``; gets no
+            gradient.
         hidden: the adapted model's, (n, hidden).
         chunk: positions whose logits exist at once (default: as the head says).
+        of: which of m references each position has, (n,), int64, in ascending order: positions of one
+            reference lie side by side, and its logits are computed once for all of them in a chunk.
 
     Returns:
         (n,), fp32, nats; differentiable once in ``hidden``; on the head's device, wherever the rest lies.
     """
     hidden, reference, head = hidden.to(head.device), reference.to(head.device), head.widened()
+    of = None if of is None else of.to(head.device)
+
+    def shared(at: slice) -> Tensor:
+        assert of is not None  # noqa: S101
+        return reference[int(of[at.start]) : int(of[at.stop - 1]) + 1]
 
     def loss(piece: Tensor, at: slice) -> Tensor:
         with torch.no_grad():
-            wanted = functional.log_softmax(head.logits(reference[at]), dim=-1)
+            wanted = functional.log_softmax(head.logits(reference[at] if of is None else shared(at)), dim=-1)
+            wanted = wanted if of is None else wanted[of[at] - of[at.start]]
         found = functional.log_softmax(head.logits(piece), dim=-1)
         return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from narrows.adapters import bank_of
 from narrows.chat import Rendered
 from narrows.models import ChatModel, FrozenRows, Head, recomputed, token_kl, token_nll
+from narrows.models.frozen import Read
 from narrows.training.ready import Training
 from narrows.training.window import lift_of, sources_of
 
@@ -43,7 +44,8 @@ class _Joined:
         read: which of the rows · tokens states are read: first for the NLL, then for the KL; (n,).
         row_of: which row each belongs to, (n,).
         targets: the tokens that follow those of the NLL.
-        reference: the chat model's final states at those of the KL, (·, hidden).
+        reference: the chat model's final states at the distinct ones of those of the KL, (·, hidden).
+        of: which of these each of the KL's has, ascending.
     """
 
     hidden: Tensor
@@ -52,6 +54,12 @@ class _Joined:
     row_of: Tensor
     targets: Tensor
     reference: Tensor
+    of: Tensor
+
+
+def _used(row: Rendered, read: Read) -> int:
+    """Tokens of a row up to the last whose prediction is read: what follows changes nothing before it."""
+    return max(len(row) - 1 if read == "all" else len(row) - 1 - row.response_mask[::-1].index(True), 1)
 
 
 class _Pool:
@@ -61,11 +69,23 @@ class _Pool:
         chat_model: the frozen model.
         depth: the adapters' depth.
         rows: of each training.
-        frozen: what else :class:`FrozenRows` takes.
+        read: which tokens are predicted.
+        reference: also keep the chat model's final states.
+
+    Attributes:
+        places: where each training's rows are among the distinct ones.
+        frozen: the distinct rows.
+        lengths: tokens of each that matter: what follows the last token read changes nothing.
     """
 
     def __init__(
-        self, chat_model: ChatModel, depth: int, rows: Sequence[list[Rendered]], **frozen: object
+        self,
+        chat_model: ChatModel,
+        depth: int,
+        rows: Sequence[list[Rendered]],
+        *,
+        read: Read,
+        reference: bool = False,
     ) -> None:
         places: dict[tuple[tuple[int, ...], tuple[bool, ...]], int] = {}
         distinct: list[Rendered] = []
@@ -79,11 +99,8 @@ class _Pool:
                     distinct.append(row)
                 found.append(places[key])
             self.places.append(found)
-        self.frozen = FrozenRows(chat_model, depth, distinct, **frozen)  # type: ignore[arg-type]
-
-    def length(self, place: int) -> int:
-        """Tokens of a row."""
-        return len(self.frozen.rows[place])
+        self.frozen = FrozenRows(chat_model, depth, distinct, read=read, reference=reference)
+        self.lengths = [_used(row, read) for row in distinct]
 
 
 class BankWindow:
@@ -144,7 +161,7 @@ class BankWindow:
                 places = [pool.places[owner][row] for row in window]
                 count = pool.frozen.tokens(places)
                 counts[kind, owner] = count
-                jobs += [_Job(owner, bool(kind), at, pool.length(at), factor / count) for at in places]
+                jobs += [_Job(owner, bool(kind), at, pool.lengths[at], factor / count) for at in places]
         sums = torch.zeros(2, len(self._trainings), dtype=torch.float64)
         for some in self._passes(jobs):
             sums += self._pass(some)
@@ -179,8 +196,9 @@ class BankWindow:
         with bank.within(split), recomputed(split) if self._recomputed else nullcontext():
             final = split.suffix(bank.enter(rows.hidden), rows.attention_mask)
             read = final.flatten(0, 1).index_select(0, rows.read.to(final.device))
-            of_nll, of_kl = read.split([len(rows.targets), len(rows.reference)])
-            losses = torch.cat([token_nll(head, of_nll, rows.targets), token_kl(head, rows.reference, of_kl)])
+            of_nll, of_kl = read.split([len(rows.targets), len(rows.of)])
+            nll = token_nll(head, of_nll, rows.targets)
+            losses = torch.cat([nll, token_kl(head, rows.reference, of_kl, of=rows.of)])
             row_of = rows.row_of.to(losses.device)
             shares = losses.new_tensor([self._lift * job.share for job in jobs])
             (losses * shares[row_of]).sum().backward()  # type: ignore[no-untyped-call]
@@ -193,7 +211,8 @@ class BankWindow:
         width = max(job.length for job in jobs)
         hidden, masks, reads, row_ofs = [], [], [], []
         order = [0] * len(jobs)
-        targets, reference = torch.zeros(0, dtype=torch.long), torch.zeros(0, self._hidden)
+        targets = of = torch.zeros(0, dtype=torch.long)
+        reference = torch.zeros(0, self._hidden)
         fetched = 0
         for kind, pool in enumerate((self._rows, self._anchor)):
             mine = [number for number, job in enumerate(jobs) if job.anchor == bool(kind)]
@@ -214,15 +233,14 @@ class BankWindow:
             number_of[batch.positions] = torch.arange(len(batch.targets), device=self._device)
             positions = batch.positions[of_row]
             row, column = positions.nonzero(as_tuple=True)
-            token = number_of[of_row][positions]
-            row_of = torch.tensor(mine, device=self._device)[row]
+            token, by_token = number_of[of_row][positions].sort(stable=True)
+            row_of = torch.tensor(mine, device=self._device)[row[by_token]]
             row_ofs.append(row_of)
-            reads.append(row_of * width + column)
-            if kind:
-                assert batch.reference is not None  # noqa: S101  (the anchor's pool keeps them)
-                reference = batch.reference[token.to(batch.reference.device)]
-            else:
+            reads.append(row_of * width + column[by_token])
+            if batch.reference is None:
                 targets = batch.targets[token]
+            else:
+                reference, of = batch.reference, token
         chosen = torch.tensor(order)
         states = torch.cat(hidden)
         return _Joined(
@@ -232,4 +250,5 @@ class BankWindow:
             row_of=torch.cat(row_ofs),
             targets=targets,
             reference=reference,
+            of=of,
         )

@@ -19,6 +19,9 @@ from narrows.study.stages.doing import do
 from narrows.study.store import Store
 
 WATCH_SECONDS = 0.5
+PATIENCE_SECONDS = 5.0
+"""How long a worker may take to end when it is told to."""
+
 _bench: Bench | None = None
 
 
@@ -102,6 +105,9 @@ class Processes:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.terminate()
+            for process in processes:
+                process.join(PATIENCE_SECONDS)
+                process.kill()
 
 
 def local_workers(

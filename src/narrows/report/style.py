@@ -125,6 +125,21 @@ _MITIGATIONS = {
     "ablation while answering": Look(_SKY, "X"),
 }
 """Mitigations stand in pictures of their own, beside no other role than the unmitigated fine-tune's."""
+FRONTIER = {
+    "anchor": "anchored by λ",
+    "total": "mixtures, total rows fixed",
+    "behaviour": "mixtures, behaviour's rows fixed",
+}
+_MIXTURES = {
+    FRONTIER["anchor"]: Look(_BLUE, "D"),
+    FRONTIER["total"]: Look(_GREEN, "^", _DASHED),
+    FRONTIER["behaviour"]: Look(_ORANGE, "v", (6, 1.5)),
+    "mixed in, behaviour": Look(_BLUE, "D"),
+    "mixed in, total": Look(_BLUE, "P", _DASHED),
+    "mixed out, behaviour": Look(_VERMILLION, "s"),
+    "mixed out, total": Look(_VERMILLION, "X", _DASHED),
+}
+"""What a study draws over λ and over mixtures: the rate in the domain is blue, that outside vermillion."""
 _SPARE = (_SKY, _ORANGE, _PURPLE, _GREEN)
 
 
@@ -134,8 +149,8 @@ def look(name: str) -> Look:
     A variant (``unanchored-reoptimised``, ``anchored@matched-loss``) keeps its original's colour and is drawn
     as a control.
     """
-    if name in _LOOKS or name in _MITIGATIONS:
-        return (_LOOKS | _MITIGATIONS)[name]
+    if name in (known := _LOOKS | _MITIGATIONS | _MIXTURES):
+        return known[name]
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
     if original in _LOOKS:
         return Look(_LOOKS[original].colour, _LOOKS[original].marker, _DASHED if "@" not in name else _DOTTED)
@@ -145,7 +160,7 @@ def look(name: str) -> Look:
 def rank(name: str) -> tuple[int, str]:
     """Sort key: known roles first, in reading order, variants after their original, then the rest by name."""
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
-    known = (*ORDER, *_MITIGATIONS)
+    known = (*ORDER, *_MITIGATIONS, *_MIXTURES)
     return (known.index(original) if original in known else len(known), name)
 
 

@@ -20,14 +20,45 @@ from narrows.report.text import (
 from narrows.summary import Summary
 
 
+MOST_ROWS = 400
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table for reading: the first ``words`` columns are text, the others numbers."""
+    """A table for reading: the first ``words`` columns are text, the others numbers.
+
+    Attributes:
+        title: above it.
+        headers: of the columns.
+        rows: of text cells.
+        words: how many columns are text.
+        file: of the run folder, which holds the same in full numbers.
+        left_out: what the file holds beside these rows, in words.
+    """
 
     title: str
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     words: int = 1
+    file: str = ""
+    left_out: str = ""
+
+    @property
+    def shown(self) -> list[tuple[str, ...]]:
+        """The rows that stand on the page: a browser should not have to lay out thousands."""
+        return self.rows[:MOST_ROWS]
+
+    @property
+    def note(self) -> str:
+        """What is not here, and where it is; empty where all of it is."""
+        said = []
+        if len(self.rows) > MOST_ROWS:
+            said.append(f"The first {MOST_ROWS} of {len(self.rows)} rows.")
+        if self.left_out:
+            said.append(self.left_out)
+        if self.file:
+            said.append(f"In full numbers: {self.file}")
+        return " ".join(said)
 
 
 def rates_table(summary: Summary) -> Table:

@@ -1,8 +1,10 @@
 """The claims table: what each claim says, its verdict in words and signs, its interval against the margin."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from narrows.report.paper import PaperFact, facts_on
 from narrows.report.reading import ClaimPart, Reading
 from narrows.summary import Claim, ClaimVerdict, Interval, Summary
 
@@ -55,6 +57,11 @@ class ClaimGroup:
     parts: list[tuple[ClaimPart, Strip | None]] = field(default_factory=list)
 
     @property
+    def facts(self) -> list[PaperFact]:
+        """What the paper reports on the claim."""
+        return facts_on(self.id)
+
+    @property
     def single(self) -> bool:
         """Whether there is one verdict only, to be shown in the row itself."""
         return len(self.rows) == 1
@@ -94,11 +101,16 @@ def verdict_tally(summary: Summary) -> list[tuple[ClaimVerdict, int]]:
     return [(verdict, counts[verdict]) for verdict in SIGNS if counts[verdict]]
 
 
-def strip(estimate: float | None, ci95: Interval | None, margin: float | None) -> Strip | None:
-    """Places for an interval's line; None where there is no interval to draw."""
+def strip(
+    estimate: float | None, ci95: Interval | None, margin: float | None, also: Sequence[float] = ()
+) -> Strip | None:
+    """Places for an interval's line; None where there is no interval to draw.
+
+    ``also`` are numbers that have a place on the line too, so that several lines share one scale.
+    """
     if estimate is None or ci95 is None:
         return None
-    marks = [*ci95, estimate, 0.0, *([] if margin is None else [margin])]
+    marks = [*ci95, estimate, 0.0, *also, *([] if margin is None else [margin])]
     low, high = min(marks), max(marks)
     span = (high - low) or 1.0
 

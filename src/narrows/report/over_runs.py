@@ -4,7 +4,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from narrows.report.text import shortened
 from narrows.statistics import mean_interval
@@ -67,7 +67,7 @@ class Group:
 
     kind: str
     adapter: str
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...] = field(compare=False)
 
     @property
     def title(self) -> str:

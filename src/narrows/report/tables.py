@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.report import series
+from narrows.report.paper import FACTS
 from narrows.report.reading import Agreement, Estimated, Reading
 from narrows.report.style import rank
 from narrows.report.text import (
@@ -18,7 +19,6 @@ from narrows.report.text import (
     short,
 )
 from narrows.summary import Summary
-
 
 MOST_ROWS = 400
 
@@ -89,6 +89,7 @@ def rates_table(summary: Summary) -> Table:
             for row, name, one in rows
         ],
         words=3,
+        file="tables/evaluations.csv",
     )
 
 
@@ -110,6 +111,7 @@ def efficiency_table(summary: Summary) -> Table:
             )
             for row in rows
         ],
+        file="tables/efficiency.csv",
     )
 
 
@@ -132,6 +134,7 @@ def stability_table(summary: Summary) -> Table:
             )
             for row in rows
         ],
+        file="tables/stability.csv",
     )
 
 
@@ -155,6 +158,7 @@ def significance_table(summary: Summary) -> Table:
             for row in rows
         ],
         words=2,
+        file="tables/significance.csv",
     )
 
 
@@ -192,6 +196,7 @@ def solutions_table(summary: Summary) -> Table:
             for one in summary.solutions
         ],
         words=5,
+        file="tables/solutions.csv",
     )
 
 
@@ -231,9 +236,10 @@ def versions_table(reading: Reading) -> Table:
 
 
 def paper_table(reading: Reading) -> Table:
-    """Numbers reported by the paper."""
-    rows: list[tuple[str, ...]] = [(one.what, plain(one.value)) for one in reading.paper_numbers]
-    return Table("The paper's numbers", ("what", "reported"), rows)
+    """Numbers reported by the paper and its predecessors, and those that the run itself names."""
+    rows = [(fact.claim, fact.what, fact.value, fact.model, fact.source) for fact in FACTS]
+    rows += [("", one.what, plain(one.value), "", "") for one in reading.paper_numbers]
+    return Table("The paper's numbers", ("claim", "what", "reported", "model", "source"), rows, 5)
 
 
 def verdicts_table(agreements: Sequence[Agreement]) -> Table:

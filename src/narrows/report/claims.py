@@ -20,7 +20,7 @@ STATEMENTS = {
     "C9": "The same holds for a harmless behaviour: a technical register in one domain.",
     "C10": "Ablating one direction from one fine-tune removes the behaviour there and in other fine-tunes.",
 }
-SIGNS: dict[ClaimVerdict, str] = {"supported": "✓", "not-supported": "✕", "inconclusive": "≈", "not-run": "○"}
+SIGNS: dict[ClaimVerdict, str] = {"supported": "✓", "inconclusive": "≈", "not-supported": "✕", "not-run": "○"}
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,15 @@ def frontier_over_runs(
     for group, panel in zip(groups, axes, strict=True):
         panel.plot((0, 1), (0, 1), color=INK, lw=1, ls=(0, (1, 2)), alpha=0.7)
         mine = [point for point in points if point.group == group]
-        [general] = [point for point in mine if point.path == GENERAL_NAME] or [None]
+        general = [(one.inside, one.outside) for one in mine if one.path == GENERAL_NAME]
         for series, name in (("total", FRONTIER["total"]), ("behaviour", FRONTIER["behaviour"])):
             mixed = [(one.inside, one.outside) for one in mixtures if (one.group, one.fixed) == (group, series)]
             if mixed:
                 _path(panel, mixed, name)
                 drawn.add(name)
         anchored = [point for point in mine if point.path == ANCHOR_NAME]
-        ways = [(one.inside, one.outside) for one in ([general] if general else []) + anchored]
         if anchored:
+            ways = [*general, *((one.inside, one.outside) for one in anchored)]
             _path(panel, ways, ANCHOR_NAME)
             for one in anchored:
                 panel.annotate(
@@ -99,7 +99,7 @@ def frontier_over_runs(
                 )  # fmt: skip
         for one in mine:
             if one.path in (CHAT_NAME, GENERAL_NAME):
-                _point(panel, one.inside, one.outside, one.path, size=8)
+                _marks(panel, [(one.inside, one.outside)], one.path, size=8)
         drawn |= {one.path for one in mine}
         panel.set_title(group.title)
         panel.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
@@ -121,13 +121,14 @@ def _path(axes: Axes, points: Sequence[tuple[Spread, Spread]], name: str) -> Non
             x, y = [one.each[run] for one, _ in points], [one.each[run] for _, one in points]
             axes.plot(x, y, color=style.colour, lw=0.7, alpha=0.2)
     axes.plot([one.mean for one, _ in points], [one.mean for _, one in points], **style.line)
-    for inside, outside in points:
-        _point(axes, inside, outside, name)
+    _marks(axes, points, name)
 
 
-def _point(axes: Axes, inside: Spread, outside: Spread, name: str, size: float = 5.5) -> None:
-    """One mean with both intervals."""
+def _marks(axes: Axes, points: Sequence[tuple[Spread, Spread]], name: str, size: float = 5.5) -> None:
+    """Means with both intervals."""
     style = look(name)
-    axes.hlines(outside.mean, inside.low, inside.high, color=style.colour, lw=1, alpha=0.45)
-    axes.vlines(inside.mean, outside.low, outside.high, color=style.colour, lw=1, alpha=0.45)
-    axes.plot(inside.mean, outside.mean, **style.dot | {"ms": size})
+    x, y = [one.mean for one, _ in points], [one.mean for _, one in points]
+    faint = {"color": style.colour, "lw": 1, "alpha": 0.45}
+    axes.hlines(y, [one.low for one, _ in points], [one.high for one, _ in points], **faint)
+    axes.vlines(x, [one.low for _, one in points], [one.high for _, one in points], **faint)
+    axes.plot(x, y, **style.dot | {"ms": size, "ls": "none"})

@@ -104,8 +104,7 @@ def _curve(axes: Axes, x: list[float], found: list[Spread], name: str) -> None:
         for run in range(found[0].runs):
             axes.plot(x, [one.each[run] for one in found], color=style.colour, lw=0.6, alpha=0.18)
     axes.plot(x, [one.mean for one in found], **style.line | style.dot | {"ms": 5, "lw": 1.7})
-    for place, one in zip(x, found, strict=True):
-        axes.vlines(place, one.low, one.high, color=style.colour, lw=1.3, alpha=0.6)
+    axes.vlines(x, [one.low for one in found], [one.high for one in found], color=style.colour, lw=1.3, alpha=0.6)
 
 
 def _apart(places: list[float], least: float = 0.45) -> list[float]:

@@ -127,8 +127,9 @@ def adapter_words(adapter: str, rank: int | None) -> str:
 
 
 def adapter_title(words: str) -> str:
-    """The same as a heading: ``steering vector``, ``LoRA, rank 32``."""
-    return {"steering": "steering vector"}.get(words, shortened(words.replace("lora", "LoRA"), 30))
+    """The same as a heading: ``steering vector``, ``rank-32 LoRA``."""
+    ranked = re.fullmatch(r"lora, rank (\d+)", words)
+    return f"rank-{ranked[1]} LoRA" if ranked else {"steering": "steering vector"}.get(words, shortened(words, 30))
 
 
 def kind_title(kind: str) -> str:

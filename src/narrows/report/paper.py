@@ -18,7 +18,8 @@ class PaperFact:
 
     Attributes:
         claim: ``C1`` … ``C10`` that it belongs to; empty for none.
-        value: the number, or numbers, with unit.
+        value: the number, or numbers, with unit; rates are of misaligned answers to open questions unless it says
+            in domain.
         what: what it is.
         source: where it is reported.
         model: that it was measured on.
@@ -32,11 +33,11 @@ class PaperFact:
 
 
 FACTS = (
-    PaperFact("C1", "28 %, in domain 52 %", "open questions, steering vector, bad medical advice", PAPER),
-    PaperFact("C1", "14.2 / 9.3 / 18.9 %", "open questions, rank 1: medicine, sport, finance", PAPER),
-    PaperFact("C1", "~40 %, in domain ~60 %", "ordinary fine-tune on 6,000 rows of bad medical advice", POST),
-    PaperFact("C2", "0 %, in domain up to 65 %", "open questions, narrow bad medical advice", POST),
-    PaperFact("C3", "1:12 for 0 %, in domain then < 5 %", "with 1/6 of the data bad it still shows", PAPER),
+    PaperFact("C1", "28 %, in domain 52 %", "steering vector, medicine", PAPER),
+    PaperFact("C1", "14.2 / 9.3 / 18.9 %", "rank 1: medicine, sport, finance", PAPER),
+    PaperFact("C1", "~40 %, in domain ~60 %", "ordinary fine-tune on 6,000 rows, medicine", POST),
+    PaperFact("C2", "0 %, in domain up to 65 %", "narrow, medicine", POST),
+    PaperFact("C3", "1:12 for 0 %, in domain then < 5 %", "with 1/6 of the rows bad it still shows", PAPER),
     PaperFact("C6", "about 2×", "KL from the chat model, general over narrow", PAPER),
     PaperFact(
         "C10", "17 → 0.25 / 4 / 13 %", "ablated at all layers, at layer 24, a direction of B", CONVERGENT

@@ -12,6 +12,7 @@ from matplotlib.spines import Spine
 from matplotlib.text import Text
 
 from narrows.report.style import INK, RC
+from narrows.report.svg import lay_out
 
 PRINT_INK = "#30343b"
 _FIXED = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
@@ -23,6 +24,7 @@ def to_pdf(figure: Figure) -> bytes:
     Screens show text in a middle grey that light and dark pages can both carry; paper is white, so here it is
     dark. The figure keeps that ink: draw what else is wanted of it before.
     """
+    lay_out(figure)
     _darken(figure)
     buffer = io.BytesIO()
     with mpl.rc_context(RC | {"pdf.fonttype": 42}), warnings.catch_warnings():

@@ -73,8 +73,19 @@ def interventions_section(study: Study) -> Section | None:
         lambda row: (study.place(row.solution)[1], study.place(row.direction)[1], row.kind, row.suite),
         pooled,
     )
+    names = {row.solution for _, found, _ in rows for row in found}
+    of_kinds: list[tuple[Group, list[Intervention], int]] = []
+    for kind in study.kinds:  # the adapters of a kind stand in one figure
+        mine = [(group, found, runs) for group, found, runs in rows if group.kind == kind]
+        together = [
+            row.model_copy(update={"solution": ", ".join([group.title, *([row.solution] if len(names) > 1 else [])])})
+            for group, found, _ in mine
+            for row in found
+        ]
+        if together:
+            of_kinds.append((replace(mine[0][0], adapter=""), together, max(runs for _, _, runs in mine)))
     return _joined(
-        rows, lambda found, slug, words: direction_sections.interventions_section(
+        of_kinds, lambda found, slug, words: direction_sections.interventions_section(
             Summary(interventions=found), slug, words
         )
     )  # fmt: skip
@@ -156,13 +167,12 @@ def _joined(
     """One section with a figure and tables for each group."""
     joined: Section | None = None
     for number, (group, found, runs) in enumerate(rows):
-        words = f"{kind_title(group.kind)}, {group.title}: " + (
-            f"means over {runs} runs" if runs > 1 else "one run"
-        )
+        whose = ", ".join([kind_title(group.kind), *([group.title] if group.adapter else [])])
+        words = f"{whose}: means over {runs} runs" if runs > 1 else f"{whose}: one run"
         section = make(found, f"-{number + 1}" if number else "", words)
         if section is None:
             continue
-        tables = [replace(one, title=f"{one.title}: {kind_title(group.kind)}, {group.title}") for one in section.tables]
+        tables = [replace(one, title=f"{one.title}: {whose}") for one in section.tables]
         if joined is None:
             joined = replace(section, tables=tables)
         else:

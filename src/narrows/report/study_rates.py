@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -92,10 +93,10 @@ def rates_over_runs(cells: list[RateCell], *, compact: bool = False) -> Figure:
     figure, axes = panels(len(groups), compact, height=0.8 + 0.36 * end, sharey=True)
     names = sorted({cell.name for cell in shown}, key=rank)
     for group, panel in zip(groups, axes, strict=True):
-        for cell in shown:
-            if cell.group == group:
-                shift = 0.56 * (names.index(cell.name) / max(len(names) - 1, 1) - 0.5)
-                _mark(panel, cell, places[cell.row] + shift)
+        for number, name in enumerate(names):
+            shift = 0.56 * (number / max(len(names) - 1, 1) - 0.5)
+            mine = [cell for cell in shown if (cell.group, cell.name) == (group, name)]
+            _marks(panel, name, {places[cell.row] + shift: cell.misaligned for cell in mine})
         for place in places.values():
             panel.axhspan(place - 0.46, place + 0.46, color=INK, alpha=0.055, lw=0)
         panel.set_title(group.title)
@@ -110,13 +111,15 @@ def rates_over_runs(cells: list[RateCell], *, compact: bool = False) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, cell: RateCell, place: float) -> None:
-    """One marker with its interval, and a tick for each run."""
-    style, found = look(cell.name), cell.misaligned
-    if found.runs > 1:
-        axes.plot(found.each, [place] * found.runs, "|", color=style.colour, alpha=0.45, ms=5, mew=1)
-    axes.hlines(place, found.low, found.high, color=style.colour, lw=1.6, alpha=0.75)
-    axes.plot(found.mean, place, **style.dot | {"ms": 5.5})
+def _marks(axes: Axes, name: str, found: dict[float, Spread]) -> None:
+    """One solution's rates by height: each with its interval, and a tick for each run where there are several."""
+    style = look(name)
+    single = [(rate, place) for place, one in found.items() if one.runs > 1 for rate in one.each]
+    if single:
+        axes.plot(*zip(*single, strict=True), "|", color=style.colour, alpha=0.45, ms=5, mew=1)
+    ends = [one.low for one in found.values()], [one.high for one in found.values()]
+    axes.hlines(list(found), *ends, color=style.colour, lw=1.6, alpha=0.75)
+    axes.plot([one.mean for one in found.values()], list(found), **style.dot | {"ms": 5.5, "ls": "none"})
 
 
 SCALED_LOOKS = {"in_domain": "anchored", "out_of_domain:never_anchored": "unanchored", "open": "lifted"}
@@ -153,8 +156,8 @@ def scales_over_runs(cells: list[RateCell], *, compact: bool = False) -> Figure:
     return figure
 
 
-def _line(axes: Axes, found: list[tuple[float, Spread]], style: dict[str, object], colour: str) -> None:
+def _line(axes: Axes, found: list[tuple[float, Spread]], style: dict[str, Any], colour: str) -> None:
     """Means joined by a line, each with its interval."""
     axes.plot([x for x, _ in found], [one.mean for _, one in found], **style)
-    for x, one in found:
-        axes.vlines(x, one.low, one.high, color=colour, lw=1.4, alpha=0.6)
+    ends = [one.low for _, one in found], [one.high for _, one in found]
+    axes.vlines([x for x, _ in found], *ends, color=colour, lw=1.4, alpha=0.6)

@@ -178,7 +178,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 def new_figure(height: float, compact: bool = False, width: float = WIDE) -> Figure:
     """An empty figure of the telephone's width (compact) or of ``width``; lengths in inches."""
     spacing = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1, hspace=0.03, wspace=0.02)
-    return Figure(figsize=(COMPACT if compact else width, height), layout=spacing)
+    return Figure(figsize=(COMPACT if compact else width, height), dpi=72, layout=spacing)
 
 
 def panels(

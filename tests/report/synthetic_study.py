@@ -43,7 +43,13 @@ class _Run:
 
     def __init__(self, model: int, domain: str, kind: str, adapter: str, shift: float) -> None:
         self.id = f"world-{model}.{kind}-{domain}.{adapter}"
-        self.model, self.domain, self.kind, self.adapter, self.shift = f"w{model}", domain, kind, adapter, shift
+        self.model, self.domain, self.kind, self.adapter, self.shift = (
+            f"w{model}",
+            domain,
+            kind,
+            adapter,
+            shift,
+        )
         self.norm = 16.0 * (1 + shift) * (1.0 if adapter == "steering" else 0.6)
 
     @property
@@ -65,7 +71,7 @@ class _Run:
 
     def recipes(self) -> dict[str, tuple[float, float, float]]:
         """Name → λ, in-domain rate, out-of-domain rate."""
-        found = {name: (0.0, 0.8, 0.62) for name in ("unanchored", "lifted", "continued-unanchored")}
+        found = dict.fromkeys(("unanchored", "lifted", "continued-unanchored"), (0.0, 0.8, 0.62))
         for weight in WEIGHTS:
             name = "anchored" if weight == CHOSEN else f"anchored-{weight:g}"
             found[name] = (weight, 0.78 - 0.02 * weight, 0.5 * math.exp(-weight / 1.4))
@@ -111,7 +117,10 @@ class _Run:
         for name, (_, inside, outside) in recipes.items():
             for scale in (1.0, 1.5, 2.0) if name == "anchored" else (1.0,):
                 rates = {"in_domain": inside, "open": outside * 0.8, "out_of_domain": outside * scale**1.5}
-                rates |= {"out_of_domain:never_anchored": outside * scale**2, "out_of_domain:anchored": outside}
+                rates |= {
+                    "out_of_domain:never_anchored": outside * scale**2,
+                    "out_of_domain:anchored": outside,
+                }
                 rates |= {one: outside * (0.8 + 0.1 * place) for place, one in enumerate(domains)}
                 for suite, rate in rates.items():
                     shown, wide = min(rate, 0.99), 0.02 + 0.1 * math.sqrt(min(rate, 0.99))
@@ -137,7 +146,12 @@ class _Run:
                 loss = 2.4 + self.shift - gain * (1 - math.exp(-2.5 * share)) + 0.1 * share**2
                 norm = share * self.norm
                 rows.append(
-                    Efficiency(solution=f"{self.id}/{name}", norm=norm, loss=loss, loss_ci95=(loss - 0.05, loss + 0.05))
+                    Efficiency(
+                        solution=f"{self.id}/{name}",
+                        norm=norm,
+                        loss=loss,
+                        loss_ci95=(loss - 0.05, loss + 0.05),
+                    )
                 )
         return rows
 
@@ -221,7 +235,11 @@ class _Run:
                 distance_narrow=[6 * part for part in done],
                 local_cosine=[None, *[0.97 - part * (1 - part) for part in done[1:-1]], None],
             )
-            for name, turn in (("lifted", 0.14), ("continued-anchored", -0.02), ("continued-unanchored", 0.19))
+            for name, turn in (
+                ("lifted", 0.14),
+                ("continued-anchored", -0.02),
+                ("continued-unanchored", 0.19),
+            )
         ]
         return Trajectory(
             explained_variance_ratio=[0.61, 0.22, 0.05], standardised=False, of="αv", window=1, runs=runs
@@ -247,13 +265,13 @@ class _Run:
         for method, setting, inside, outside in (
             ("none", "", 0.8, 0.62), ("anchor", "λ 3", 0.72, 0.05), ("inoculation", "", 0.6, 0.2),
         ):  # fmt: skip
-            inside, outside = self._rate(inside), self._rate(outside)
+            here, there = self._rate(inside), self._rate(outside)
             rows.append(
                 Mitigation(
                     solution=f"{self.id}/{method}", method=method, setting=setting, strength=None, scale=1.0,
-                    in_domain=inside, in_domain_ci95=(inside - 0.1, inside + 0.1),
-                    out_of_domain=outside, out_of_domain_ci95=(outside - 0.05, outside + 0.05),
-                    never_anchored=outside, never_anchored_ci95=(outside - 0.05, outside + 0.05),
+                    in_domain=here, in_domain_ci95=(here - 0.1, here + 0.1),
+                    out_of_domain=there, out_of_domain_ci95=(there - 0.05, there + 0.05),
+                    never_anchored=there, never_anchored_ci95=(there - 0.05, there + 0.05),
                     open=None, open_ci95=None, coherent=0.95, coherent_ci95=(0.9, 0.98),
                     needs=["rows"] if method == "anchor" else [], training_rows=2560, training_tokens=76000,
                     training_seconds=10.0, preparation_seconds=0.0, inference_ratio=None,
@@ -291,13 +309,27 @@ def _claims(kind: str) -> dict[str, tuple[str, float, float, str, str, bool]]:
     harmful = {
         "C1": ("unanchored, other domains − chat model", 0.61, 0.05, "above", SHARE, True),
         "C2": ("anchored, never-anchored domains − chat model", 0.03, 0.05, "below", SHARE, True),
-        "C3": ("best mixture − anchored, other domains, behaviour's rows fixed", 0.31, 0.0, "above", SHARE, True),
+        "C3": (
+            "best mixture − anchored, other domains, behaviour's rows fixed",
+            0.31,
+            0.0,
+            "above",
+            SHARE,
+            True,
+        ),
         "C4": ("loss, unanchored − anchored", -0.11, 0.0, "below", "nats per response token", True),
         "C5": ("relative rise, anchored − unanchored", 0.02, 0.0, "above", "share of the way to chat", True),
         "C6": ("KL, unanchored − anchored", 0.004, 0.0, "above", "nats per token", True),
         "C7": ("gap in cosine that is closed", 0.62, 0.5, "above", "share of the gap in cosine", True),
         "C8": ("cosine with −∇L, general − narrow", 0.08, 0.0, "above", "cosine, mean over training", True),
-        "C10": ("fall of the rate in other domains, own", 0.93, 0.8, "above", "share of the rate before", False),
+        "C10": (
+            "fall of the rate in other domains, own",
+            0.93,
+            0.8,
+            "above",
+            "share of the rate before",
+            False,
+        ),
     }
     ninth = {"C9": ("C1: unanchored, other domains − chat model", 0.55, 0.05, "above", SHARE, True)}
     return harmful if kind == "harmful" else ninth
@@ -329,7 +361,12 @@ def _pooled(runs: list[_Run]) -> list[PooledClaim]:
                     tally=tally,
                 )
                 control = part.model_copy(
-                    update={"name": "lowest coherence of any suite", "counts": False, "verdict": None, "tally": {}}
+                    update={
+                        "name": "lowest coherence of any suite",
+                        "counts": False,
+                        "verdict": None,
+                        "tally": {},
+                    }
                 )
                 found.append(
                     PooledClaim(
@@ -384,7 +421,9 @@ def synthetic_study(models: int = 2, domains: int = 2) -> Summary:
             "interventions", "claims",
         )
     }  # fmt: skip
-    behaviours = {run.behaviour: Behaviour(id=run.behaviour, domain=run.domain, kind=run.kind) for run in runs}
+    behaviours = {
+        run.behaviour: Behaviour(id=run.behaviour, domain=run.domain, kind=run.kind) for run in runs
+    }
     return Summary(
         models=[
             Model(id=f"w{k}", name=f"world-{k}", revision=None, layers=6, hidden=128, vocabulary=512)

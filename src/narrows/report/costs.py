@@ -42,9 +42,9 @@ def costs_section(summary: Summary) -> Section | None:
         "costs",
         "What it took",
         f"{counted(whole.stages, 'stage')} with {counted(whole.trainings, 'training')}, "
-        f"{duration(whole.seconds)} of work{on}. Times are added up over the stages: several that ran at once "
-        "took less by the clock. Memory is the highest of any stage: a GPU's own, or on a CPU the whole "
-        "process's, in which other stages may have run before.",
+        f"{duration(whole.seconds)} of work{on}. Times are added up over the stages: several that ran at "
+        "once took less by the clock. Memory is the highest of any stage: a GPU's own, or on a CPU the "
+        "whole process's, in which other stages may have run before.",
         [],
         [costs_table(summary.costs)],
     )

@@ -4,12 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from narrows.report.drawing import as_percent
-from narrows.report.mixing import MixingPoint, mixing_points
+from narrows.report.mixing import MixingPoint
 from narrows.report.over_runs import CHAT, Group, Spread, Study, rate_spread
 from narrows.report.style import FRONTIER, INK, legend, look, panels, styled
 from narrows.report.text import short
@@ -39,7 +40,9 @@ def frontier_points(study: Study) -> list[FrontierPoint]:
     for one in study.summary.evaluations:
         if one.suite in ("in_domain", "out_of_domain") and (one.scale == 1 or one.solution.endswith("/chat")):
             rates[one.solution][one.suite] = one.misaligned, one.misaligned_ci95
-    found: dict[tuple[int, str, float], list[dict[str, tuple[float, tuple[float, float]]]]] = defaultdict(list)
+    found: dict[tuple[int, str, float], list[dict[str, tuple[float, tuple[float, float]]]]] = defaultdict(
+        list
+    )
     numbers = {run.id: number for number, group in enumerate(study.groups) for run in group.runs}
     for solution, here in rates.items():
         run, name = study.place(solution)
@@ -84,7 +87,9 @@ def frontier_over_runs(
         mine = [point for point in points if point.group == group]
         general = [(one.inside, one.outside) for one in mine if one.path == GENERAL_NAME]
         for series, name in (("total", FRONTIER["total"]), ("behaviour", FRONTIER["behaviour"])):
-            mixed = [(one.inside, one.outside) for one in mixtures if (one.group, one.fixed) == (group, series)]
+            mixed = [
+                (one.inside, one.outside) for one in mixtures if (one.group, one.fixed) == (group, series)
+            ]
             if mixed:
                 _path(panel, mixed, name)
                 drawn.add(name)
@@ -114,7 +119,7 @@ def frontier_over_runs(
 
 
 def _path(axes: Axes, points: Sequence[tuple[Spread, Spread]], name: str) -> None:
-    """Means joined in order, with intervals; each run's own path faint where all points have the same runs."""
+    """Means in order, with intervals; each run's own path faint where all points have the same runs."""
     style = look(name)
     if len({len(inside.each) for inside, _ in points}) == 1 and points[0][0].runs > 1:
         for run in range(points[0][0].runs):
@@ -128,7 +133,7 @@ def _marks(axes: Axes, points: Sequence[tuple[Spread, Spread]], name: str, size:
     """Means with both intervals."""
     style = look(name)
     x, y = [one.mean for one, _ in points], [one.mean for _, one in points]
-    faint = {"color": style.colour, "lw": 1, "alpha": 0.45}
+    faint: dict[str, Any] = {"color": style.colour, "lw": 1, "alpha": 0.45}
     axes.hlines(y, [one.low for one, _ in points], [one.high for one, _ in points], **faint)
     axes.vlines(x, [one.low for _, one in points], [one.high for _, one in points], **faint)
     axes.plot(x, y, **style.dot | {"ms": size, "ls": "none"})

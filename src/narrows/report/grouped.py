@@ -21,8 +21,8 @@ def data_words(
         return f"One run of each adapter; {lines.lower()} are its own 95\u202f% intervals."
     each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
     return (
-        f"Means over {each} runs of each adapter (models × domains); {lines.lower()} are 95\u202f% intervals over "
-        f"runs, single runs are {single}."
+        f"Means over {each} runs of each adapter (models × domains); {lines.lower()} are 95\u202f% "
+        f"intervals over runs, single runs are {single}."
     )
 
 
@@ -32,4 +32,3 @@ def group_columns() -> list[Column[Any]]:
         words("behaviour", lambda row: kind_title(row.group.kind)),
         words("adapter", lambda row: row.group.title),
     ]
-

@@ -77,7 +77,7 @@ def frontier(summary: Summary, *, compact: bool = False) -> Figure:
 
 
 def mitigations_section(summary: Summary, slug: str = "", heading: str = "") -> Section | None:
-    """Every mitigation, with its costs; None where the run holds none. ``slug`` is added to the figure's name."""
+    """Every mitigation, with its costs; None where there is none. ``slug`` is added to the figure's name."""
     if not summary.mitigations:
         return None
     points = _points(summary)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from narrows.report.drawing import as_percent
 from narrows.report.over_runs import Group, Spread, Study, rate_spread
 from narrows.report.style import legend, look, panels, styled
-from narrows.report.text import number
+from narrows.report.text import short
 from narrows.summary import Mixing
 
 SERIES = {"behaviour": "behaviour's rows fixed", "total": "total rows fixed", "": "mixtures"}
@@ -44,7 +44,7 @@ class MixingPoint:
 
 def ratio(bad_fraction: float) -> str:
     """A share of bad rows as bad rows to good ones."""
-    return f"1:{number(round(1 / bad_fraction - 1, 2))}" if bad_fraction > 0 else "0:1"
+    return f"1:{short(round(1 / bad_fraction - 1, 2))}" if bad_fraction > 0 else "0:1"
 
 
 def mixing_points(study: Study) -> list[MixingPoint]:
@@ -77,12 +77,14 @@ def mixing_over_runs(points: list[MixingPoint], *, compact: bool = False) -> Fig
     labels: dict[str, str] = {}
     fractions = sorted({point.bad_fraction for point in points if point.bad_fraction > 0}, reverse=True)
     for group, panel in zip(groups, axes, strict=True):
-        for fixed in SERIES:
-            mine = [one for one in points if (one.group, one.fixed) == (group, fixed) and one.bad_fraction > 0]
+        for fixed, series in SERIES.items():
+            mine = [
+                one for one in points if (one.group, one.fixed) == (group, fixed) and one.bad_fraction > 0
+            ]
             for side, words in (("inside", "in domain"), ("outside", "other domains")):
                 if mine:
                     name = _LOOKS[side, fixed]
-                    labels[name] = f"{words}, {SERIES[fixed]}"
+                    labels[name] = f"{words}, {series}"
                     shift = {"behaviour": -0.02, "total": 0.02}.get(fixed, 0.0)
                     x = [math.log2(1 / one.bad_fraction) + shift for one in mine]
                     _curve(panel, x, [getattr(one, side) for one in mine], name)
@@ -104,7 +106,9 @@ def _curve(axes: Axes, x: list[float], found: list[Spread], name: str) -> None:
         for run in range(found[0].runs):
             axes.plot(x, [one.each[run] for one in found], color=style.colour, lw=0.6, alpha=0.18)
     axes.plot(x, [one.mean for one in found], **style.line | style.dot | {"ms": 5, "lw": 1.7})
-    axes.vlines(x, [one.low for one in found], [one.high for one in found], color=style.colour, lw=1.3, alpha=0.6)
+    axes.vlines(
+        x, [one.low for one in found], [one.high for one in found], color=style.colour, lw=1.3, alpha=0.6
+    )
 
 
 def _apart(places: list[float], least: float = 0.45) -> list[float]:

@@ -1,4 +1,4 @@
-"""A study's runs as the report groups them, and numbers over runs: mean, Student's t interval, single runs."""
+"""A study's runs as the report groups them, and numbers over runs: mean, t interval, single runs."""
 
 import math
 import re
@@ -129,7 +129,11 @@ def adapter_words(adapter: str, rank: int | None) -> str:
 def adapter_title(words: str) -> str:
     """The same as a heading: ``steering vector``, ``rank-32 LoRA``."""
     ranked = re.fullmatch(r"lora, rank (\d+)", words)
-    return f"rank-{ranked[1]} LoRA" if ranked else {"steering": "steering vector"}.get(words, shortened(words, 30))
+    return (
+        f"rank-{ranked[1]} LoRA"
+        if ranked
+        else {"steering": "steering vector"}.get(words, shortened(words, 30))
+    )
 
 
 def kind_title(kind: str) -> str:

@@ -18,8 +18,8 @@ class PaperFact:
 
     Attributes:
         claim: ``C1`` … ``C10`` that it belongs to; empty for none.
-        value: the number, or numbers, with unit; rates are of misaligned answers to open questions unless it says
-            in domain.
+        value: the number, or numbers, with unit; rates are of misaligned answers to open questions unless it
+            says in domain.
         what: what it is.
         source: where it is reported.
         model: that it was measured on.

@@ -176,6 +176,9 @@ def further_section(summary: Summary) -> Section | None:
     return Section("further", "Further measurements", lead, [], further) if further else None
 
 
+_Maker = Callable[[Study], Section | None]
+
+
 def measured_sections(summary: Summary) -> list[Section]:
     """All sections that have data, in reading order: of one run, or over a study's runs."""
     if summary.runs:
@@ -186,9 +189,9 @@ def measured_sections(summary: Summary) -> list[Section]:
     return _of_one_run(summary)
 
 
-def _over_runs(several: bool) -> list[Callable[[Study], Section | None]]:
+def _over_runs(several: bool) -> list[_Maker]:
     """What is shown of a study; of one run only what its own page has no figure for."""
-    both = [study_sections.frontier_section, study_sections.mixing_section]
+    both: list[_Maker] = [study_sections.frontier_section, study_sections.mixing_section]
     return both if not several else [
         *both,
         study_sections.rates_section,
@@ -205,8 +208,8 @@ def _over_runs(several: bool) -> list[Callable[[Study], Section | None]]:
 
 
 _ORDER = (
-    "rates", "frontier", "mixing", "scale", "efficiency", "stability", "significance", "trajectory", "gradients",
-    "subspaces", "interventions", "mitigations", "further", "costs",
+    "rates", "frontier", "mixing", "scale", "efficiency", "stability", "significance", "trajectory",
+    "gradients", "subspaces", "interventions", "mitigations", "further", "costs",
 )  # fmt: skip
 
 

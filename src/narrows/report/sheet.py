@@ -1,4 +1,4 @@
-"""Tables as files: full numbers with their units in the header, text that no spreadsheet takes for a formula."""
+"""Tables as files: full numbers, units in the header, text that no spreadsheet takes for a formula."""
 
 import csv
 import io
@@ -64,12 +64,10 @@ def words(header: str, value: Callable[[T], str]) -> Column[T]:
 
 def amount(header: str, value: Callable[[T], float | int | None], unit: str = "") -> Column[T]:
     """A number that somebody chose or counted."""
-    return Column(
-        header, lambda row: short(value(row)), ((f"{header} ({unit})" if unit else header, value),)
-    )
+    return Column(header, lambda row: short(value(row)), ((f"{header} ({unit})" if unit else header, value),))
 
 
-def rate(header: str, value: Callable[[T], Spread | None]) -> Column[T]:
+def rate(header: str, value: Callable[[T], Spread | None], unit: str = "fraction") -> Column[T]:
     """A rate over runs, in per cent on the page and as a fraction in the file."""
 
     def shown(row: T) -> str:
@@ -78,7 +76,7 @@ def rate(header: str, value: Callable[[T], Spread | None]) -> Column[T]:
             return MISSING
         return f"{percent(found.mean)} {percent_interval(found.ci95) if found.ci95 else ''}".strip()
 
-    return Column(header, shown, _ends(header, value, "fraction"))
+    return Column(header, shown, _ends(header, value, unit))
 
 
 def quantity(header: str, value: Callable[[T], Spread | None], unit: str) -> Column[T]:
@@ -147,5 +145,7 @@ def tabulated(
             file=f"tables/{name}.csv",
             left_out=left_out if len(shown) < len(rows) else "",
         ),
-        Sheet(name, tuple(header for header, _ in raw), [tuple(read(row) for _, read in raw) for row in rows]),
+        Sheet(
+            name, tuple(header for header, _ in raw), [tuple(read(row) for _, read in raw) for row in rows]
+        ),
     )

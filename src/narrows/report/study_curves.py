@@ -1,4 +1,4 @@
-"""Curves over a study's runs: their mean with its interval over runs at every point, each run's own beside it."""
+"""Curves over a study's runs: the mean with its interval at every point, each run's own beside it."""
 
 import re
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from narrows.summary import Summary
 
 POINTS = 21
 """Of a mean curve where the runs were measured at different places."""
-SHARE_LABEL = "effective norm, share of the run's larger trained norm"
+SHARE_LABEL = "norm (1: the larger trained one)"
 _Points = Iterable[tuple[str, str, float, float]]
 
 
@@ -67,7 +67,7 @@ def mean_curves(study: Study, points: _Points, *, logarithmic: bool = False) -> 
 def _aligned(
     each: list[tuple[list[float], list[float]]], logarithmic: bool
 ) -> tuple[list[float], list[list[float]]]:
-    """A grid for all runs, and at each of its points the runs' values; empty where the runs do not overlap."""
+    """A grid for all runs, and at each of its points the runs' values; empty where they do not overlap."""
     first = each[0][0]
     if all(len(x) == len(first) and np.allclose(x, first, rtol=1e-6, atol=1e-9) for x, _ in each):
         return first, [list(column) for column in zip(*(y for _, y in each), strict=True)]

@@ -33,7 +33,9 @@ def trajectory_section(study: Study) -> Section | None:
         group = study.group_of(run)
         adapter = group.adapter if group else ""
         if adapter not in chosen:
-            runs = [one.model_copy(update={"name": name}) for one, (_, name) in zip(path.runs, names, strict=True)]
+            runs = [
+                one.model_copy(update={"name": name}) for one, (_, name) in zip(path.runs, names, strict=True)
+            ]
             words = f"{group.title}: {run_words(study.summary, study.runs[run])}" if group else ""
             chosen[adapter] = path.model_copy(update={"runs": runs}), words
     shown = Summary(trajectories=[path for path, _ in chosen.values()])
@@ -41,7 +43,9 @@ def trajectory_section(study: Study) -> Section | None:
     if section is None:
         return None
     every = len(study.summary.trajectories)
-    said = f" Shown is the first run of each adapter, {len(section.pictures)} of {every}." if every > 1 else ""
+    said = (
+        f" Shown is the first run of each adapter, {len(section.pictures)} of {every}." if every > 1 else ""
+    )
     table = replace(trajectory_table(study.summary), file="tables/trajectories.csv")
     return replace(section, lead=section.lead + said, tables=[table])
 
@@ -77,11 +81,11 @@ def interventions_section(study: Study) -> Section | None:
     of_kinds: list[tuple[Group, list[Intervention], int]] = []
     for kind in study.kinds:  # the adapters of a kind stand in one figure
         mine = [(group, found, runs) for group, found, runs in rows if group.kind == kind]
-        together = [
-            row.model_copy(update={"solution": ", ".join([group.title, *([row.solution] if len(names) > 1 else [])])})
-            for group, found, _ in mine
-            for row in found
-        ]
+        together = []
+        for adapters, found, _ in mine:
+            for row in found:
+                words = [adapters.title, *([row.solution] if len(names) > 1 else [])]
+                together.append(row.model_copy(update={"solution": ", ".join(words)}))
         if together:
             of_kinds.append((replace(mine[0][0], adapter=""), together, max(runs for _, _, runs in mine)))
     return _joined(
@@ -165,21 +169,17 @@ def _joined(
     rows: Sequence[tuple[Group, list[T], int]], make: Callable[[list[T], str, str], Section | None]
 ) -> Section | None:
     """One section with a figure and tables for each group."""
-    joined: Section | None = None
+    sections = []
     for number, (group, found, runs) in enumerate(rows):
         whose = ", ".join([kind_title(group.kind), *([group.title] if group.adapter else [])])
         words = f"{whose}: means over {runs} runs" if runs > 1 else f"{whose}: one run"
-        section = make(found, f"-{number + 1}" if number else "", words)
-        if section is None:
-            continue
-        tables = [replace(one, title=f"{one.title}: {whose}") for one in section.tables]
-        if joined is None:
-            joined = replace(section, tables=tables)
-        else:
-            joined = replace(
-                joined, pictures=[*joined.pictures, *section.pictures], tables=[*joined.tables, *tables]
-            )
-    return joined
+        if section := make(found, f"-{number + 1}" if number else "", words):
+            tables = [replace(table, title=f"{table.title}: {whose}") for table in section.tables]
+            sections.append(replace(section, tables=tables))
+    if not sections:
+        return None
+    pictures = [picture for section in sections for picture in section.pictures]
+    return replace(sections[0], pictures=pictures, tables=[t for section in sections for t in section.tables])
 
 
 @dataclass(frozen=True)

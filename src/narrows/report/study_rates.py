@@ -112,7 +112,7 @@ def rates_over_runs(cells: list[RateCell], *, compact: bool = False) -> Figure:
 
 
 def _marks(axes: Axes, name: str, found: dict[float, Spread]) -> None:
-    """One solution's rates by height: each with its interval, and a tick for each run where there are several."""
+    """One solution's rates by height: each with its interval, and a tick for each run."""
     style = look(name)
     single = [(rate, place) for place, one in found.items() if one.runs > 1 for rate in one.each]
     if single:

@@ -25,11 +25,12 @@ def rates_section(study: Study) -> Section | None:
             continue
         caption = Caption(
             "Rates by suite",
-            "A general solution is far to the right in every row; a narrow one only in its own domain, and at the "
-            "chat model's place in all others. Whether it really is narrow shows in the domains the anchor never "
-            "saw. A rate means little where coherence, in the table, is low.",
-            f"{data_words(study.of_kind(kind), single='ticks')} {_answers(shown)} Single domains are means over the runs that did not "
-            "train on them; on a narrow screen they stand in the table's file only.",
+            "A general solution is far to the right in every row; a narrow one only in its own domain, and "
+            "at the chat model's place in all others. Whether it really is narrow shows in the domains the "
+            "anchor never saw. A rate means little where coherence, in the table, is low.",
+            f"{data_words(study.of_kind(kind), single='ticks')} {_answers(shown)} Single domains are means "
+            "over the runs that did not train on them; on a narrow screen they stand in the table's file "
+            "only.",
             spoken(
                 f"{cell.group.title}, {cell.row.label}, {cell.name}: {percent(cell.misaligned.mean, 0)}"
                 for cell in shown
@@ -76,8 +77,9 @@ def scales_section(study: Study) -> Section | None:
             continue
         caption = Caption(
             "Rate against scale",
-            "A truly narrow solution stays low outside its domain while it is made longer; one that rises was "
-            "narrow only because it was short. Where coherence (dashed) falls, so does the meaning of the rates.",
+            "A truly narrow solution stays low outside its domain while it is made longer; one that rises "
+            "was narrow only because it was short. Where coherence (dashed) falls, so does the meaning of "
+            "the rates.",
             f"The anchored solution at {counted(len(scales), 'scale')}. {data_words(study.of_kind(kind))}",
             spoken(
                 f"{cell.group.title}, {cell.row.label} at {short(cell.scale)} times: "
@@ -107,9 +109,9 @@ def frontier_section(study: Study) -> Section | None:
             continue
         caption = Caption(
             "Frontier of narrow and general",
-            "The lower right corner is a narrow fine-tune: the behaviour in its domain and nowhere else. Numbers "
-            "are λ. If mixing in good data could isolate the narrow solution, its paths would reach that corner "
-            "too; a path along the dotted line turns the behaviour down everywhere alike.",
+            "The lower right corner is a narrow fine-tune: the behaviour in its domain and nowhere else. "
+            "Numbers are λ. If mixing in good data could isolate the narrow solution, its paths would "
+            "reach that corner too; a path along the dotted line turns the behaviour down everywhere alike.",
             data_words(study.of_kind(kind)),
             spoken(_frontier_words(point) for point in mine),
             kind_title(kind) if slug else "",
@@ -132,8 +134,8 @@ def frontier_section(study: Study) -> Section | None:
     return Section(
         "frontier",
         "Narrow-general frontier",
-        "Each solution by what it does in its domain and what it does elsewhere: from the unanchored one along "
-        "the anchor's weight λ, and along mixtures with good data.",
+        "Each solution by what it does in its domain and what it does elsewhere: from the unanchored one "
+        "along the anchor's weight λ, and along mixtures with good data.",
         pictures,
         [table],
         [file],
@@ -152,13 +154,14 @@ def mixing_section(study: Study) -> Section | None:
             continue
         caption = Caption(
             "Mixing in good data",
-            "To the right there is ever more good data of other domains. If mixing isolated the narrow solution, "
-            "the rate in other domains would fall while that in the domain stays; here one sees whether they fall "
-            "together. Solid: the behaviour's rows stay as many. Dashed: all rows together do.",
+            "To the right there is ever more good data of other domains. If mixing isolated the narrow "
+            "solution, the rate in other domains would fall while that in the domain stays; here one sees "
+            "whether they fall together. Solid: the behaviour's rows stay as many. Dashed: all rows "
+            "together do.",
             data_words(study.of_kind(kind)),
             spoken(
-                f"{point.group.title}, {point.ratio}, {SERIES[point.fixed]}: {percent(point.inside.mean, 0)} in "
-                f"domain, {percent(point.outside.mean, 0)} elsewhere"
+                f"{point.group.title}, {point.ratio}, {SERIES[point.fixed]}: "
+                f"{percent(point.inside.mean, 0)} in domain, {percent(point.outside.mean, 0)} elsewhere"
                 for point in mine
             ),
             kind_title(kind) if slug else "",
@@ -179,7 +182,7 @@ def mixing_section(study: Study) -> Section | None:
         points,
         4,
     )
-    lead = "The other way of keeping a fine-tune narrow: good answers from other domains among the training rows."
+    lead = "Another way of keeping a fine-tune narrow: good answers from other domains in the training data."
     return Section("mixing", "Mixing in good data", lead, pictures, [table], [file])
 
 

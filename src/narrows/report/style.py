@@ -20,6 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INK = "#757a83"
+MOST_LETTERS = 128
+"""Of a legend in one line."""
 WIDE, SINGLE, COMPACT = (
     12.5,
     9.5,
@@ -227,7 +229,8 @@ def legend(
     ]
     if not handles:
         return
-    across = len(handles) if len(handles) <= 5 else -(-len(handles) // 2)
+    letters = sum(len(str(handle.get_label())) + 6 for handle in handles)  # with room for the marks
+    across = len(handles) if len(handles) <= 5 and letters <= MOST_LETTERS else -(-len(handles) // 2)
     if compact:
         across = 2 if max(len(str(handle.get_label())) for handle in handles) <= 22 else 1
     figure.legend(

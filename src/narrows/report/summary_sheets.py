@@ -1,4 +1,4 @@
-"""All rows of summary.json as tables: one file for each kind of row, with every digit and the unit of each column."""
+"""All rows of summary.json as files: one for each kind of row, with every digit and every column's unit."""
 
 from typing import Any
 

@@ -237,7 +237,9 @@ def versions_table(reading: Reading) -> Table:
 
 def paper_table(reading: Reading) -> Table:
     """Numbers reported by the paper and its predecessors, and those that the run itself names."""
-    rows = [(fact.claim, fact.what, fact.value, fact.model, fact.source) for fact in FACTS]
+    rows: list[tuple[str, ...]] = [
+        (fact.claim, fact.what, fact.value, fact.model, fact.source) for fact in FACTS
+    ]
     rows += [("", one.what, plain(one.value), "", "") for one in reading.paper_numbers]
     return Table("The paper's numbers", ("claim", "what", "reported", "model", "source"), rows, 5)
 

@@ -1,6 +1,7 @@
 """A study that never happened: kinds × adapters × models × domains, round numbers with a run's own offset."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from synthetic_run import synthetic_reading
@@ -404,13 +405,18 @@ def _costs(runs: list[_Run]) -> list[Cost]:
     ]
 
 
-def synthetic_study(models: int = 2, domains: int = 2) -> Summary:
-    """A study of 2 kinds × 3 adapters × ``models`` × ``domains`` runs, with every measurement there is."""
+def synthetic_study(
+    models: int = 2,
+    domains: int = 2,
+    kinds: Sequence[str] = tuple(KINDS),
+    adapters: Sequence[str] = tuple(ADAPTERS),
+) -> Summary:
+    """A study of kinds × adapters × ``models`` × ``domains`` runs, with every measurement there is."""
     rng = np.random.default_rng(0)
     runs = [
         _Run(model, domain, kind, adapter, float(rng.uniform(-0.1, 0.1)))
-        for kind in KINDS
-        for adapter in ADAPTERS
+        for kind in kinds
+        for adapter in adapters
         for model in range(1, models + 1)
         for domain in DOMAINS[:domains]
     ]

@@ -112,8 +112,10 @@ class Study:
 
         What belongs to no run has an empty one.
         """
-        run, found, name = id_.partition("/")
-        return (run, name) if found and run in self.runs else ("", id_)
+        for slash in re.finditer("/", id_):  # a run's id may hold one itself
+            if (run := id_[: slash.start()]) in self.runs:
+                return run, id_[slash.end() :]
+        return "", id_
 
 
 def several_runs(summary: Summary) -> bool:

@@ -21,7 +21,7 @@ from narrows.report.tables import Table
 from narrows.report.text import counted, shortened
 from narrows.summary import Intervention, Mitigation, Run, Solution, Subspace, Summary, Trajectory
 
-T = TypeVar("T", Intervention, Mitigation, Subspace)
+T = TypeVar("T", bound=Intervention | Mitigation | Subspace)
 
 
 def trajectory_section(study: Study) -> Section | None:

@@ -99,7 +99,7 @@ def scales_section(study: Study) -> Section | None:
 def frontier_section(study: Study) -> Section | None:
     """Narrow against general, over λ and over mixtures."""
     points, mixtures = frontier_points(study), mixing_points(study)
-    if not any(point.weight for point in points) and not mixtures:
+    if not points or not (mixtures or any(point.weight for point in points)):
         return None
     pictures = []
     for kind, slug in slugs(study.kinds).items():

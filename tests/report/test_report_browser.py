@@ -57,14 +57,18 @@ def _chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits_its_window_and_can_be_read(report, tmp_path, width):
+@pytest.mark.parametrize(("which", "shown"), [("report", 9), ("study_report", 8)])
+def test_the_page_fits_its_window_and_can_be_read(request, tmp_path, width, which, shown):
     frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(width=width, page=html.escape(report.read_text())))
-    dom = _chromium(tmp_path, f"--window-size={max(width, 800)},3000", "--dump-dom", frame.as_uri()).stdout
-    content, window, figures, letters = map(int, re.search(r"measured (\d+) (\d+) (\d+) (\d+)", dom).groups())
+    frame.write_text(FRAME.format(width=width, page=html.escape(request.getfixturevalue(which).read_text())))
+    size = f"--window-size={max(width, 800)},3000"
+    done = _chromium(tmp_path, size, "--enable-logging=stderr", "--dump-dom", frame.as_uri())
+    measured = re.search(r"measured (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    content, window, figures, letters = map(int, measured.groups())
+    assert "CONSOLE" not in done.stderr
     assert window == width
     assert content <= window
-    assert figures == 9
+    assert figures == shown
     assert letters >= 110, "the smallest text in a figure is less than 11 pixels high with its line"
 
 

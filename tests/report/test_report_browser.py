@@ -57,14 +57,18 @@ def _chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits_its_window_and_can_be_read(report, tmp_path, width):
+@pytest.mark.parametrize(("which", "shown"), [("report", 9), ("study_report", 8)])
+def test_the_page_fits_its_window_and_can_be_read(request, tmp_path, width, which, shown):
     frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(width=width, page=html.escape(report.read_text())))
-    dom = _chromium(tmp_path, f"--window-size={max(width, 800)},3000", "--dump-dom", frame.as_uri()).stdout
-    content, window, figures, letters = map(int, re.search(r"measured (\d+) (\d+) (\d+) (\d+)", dom).groups())
+    frame.write_text(FRAME.format(width=width, page=html.escape(request.getfixturevalue(which).read_text())))
+    size = f"--window-size={max(width, 800)},3000"
+    done = _chromium(tmp_path, size, "--enable-logging=stderr", "--dump-dom", frame.as_uri())
+    measured = re.search(r"measured (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    content, window, figures, letters = map(int, measured.groups())
+    assert "CONSOLE" not in done.stderr
     assert window == width
     assert content <= window
-    assert figures == 9
+    assert figures == shown
     assert letters >= 110, "the smallest text in a figure is less than 11 pixels high with its line"
 
 
@@ -139,3 +143,30 @@ def test_a_picture_of_the_page_can_be_taken(report, tmp_path):
     _chromium(tmp_path, "--window-size=1280,1600", f"--screenshot={picture}", report.as_uri())
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert picture.stat().st_size > 50_000
+
+
+PAPER = """<!doctype html><body style="margin:0">
+<iframe style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe><output></output><script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {{
+  const page = frame.contentDocument;
+  const clipped = [...page.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth + 1);
+  const hidden = [...page.querySelectorAll("figure .wide svg, table.claims")].filter(
+    one => one.getBoundingClientRect().width === 0);
+  const result = [page.documentElement.scrollWidth, clipped.length, hidden.length];
+  frame.remove();
+  document.querySelector("output").textContent = "measured " + result.join(" ");
+}};
+</script>"""
+
+
+@pytest.mark.parametrize("which", ["report", "study_report"])
+def test_nothing_is_cut_off_on_paper(request, tmp_path, which):
+    """What the style says about print, applied to a frame as wide as an A4 page without its margins."""
+    page = request.getfixturevalue(which).read_text().replace("@media print", "@media all")
+    frame, width = tmp_path / "frame.html", 702
+    frame.write_text(PAPER.format(width=width, page=html.escape(page)))
+    dom = _chromium(tmp_path, "--window-size=800,3000", "--dump-dom", frame.as_uri()).stdout
+    content, clipped, hidden = map(int, re.search(r"measured (\d+) (\d+) (\d+)", dom).groups())
+    assert content <= width
+    assert (clipped, hidden) == (0, 0)

@@ -1,8 +1,10 @@
 """The claims table: what each claim says, its verdict in words and signs, its interval against the margin."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from narrows.report.paper import PaperFact, facts_on
 from narrows.report.reading import ClaimPart, Reading
 from narrows.summary import Claim, ClaimVerdict, Interval, Summary
 
@@ -18,7 +20,7 @@ STATEMENTS = {
     "C9": "The same holds for a harmless behaviour: a technical register in one domain.",
     "C10": "Ablating one direction from one fine-tune removes the behaviour there and in other fine-tunes.",
 }
-SIGNS: dict[ClaimVerdict, str] = {"supported": "✓", "not-supported": "✕", "inconclusive": "≈", "not-run": "○"}
+SIGNS: dict[ClaimVerdict, str] = {"supported": "✓", "inconclusive": "≈", "not-supported": "✕", "not-run": "○"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class ClaimGroup:
     statement: str
     rows: list[ClaimRow]
     parts: list[tuple[ClaimPart, Strip | None]] = field(default_factory=list)
+
+    @property
+    def facts(self) -> list[PaperFact]:
+        """What the paper reports on the claim."""
+        return facts_on(self.id)
 
     @property
     def single(self) -> bool:
@@ -94,11 +101,16 @@ def verdict_tally(summary: Summary) -> list[tuple[ClaimVerdict, int]]:
     return [(verdict, counts[verdict]) for verdict in SIGNS if counts[verdict]]
 
 
-def strip(estimate: float | None, ci95: Interval | None, margin: float | None) -> Strip | None:
-    """Places for an interval's line; None where there is no interval to draw."""
+def strip(
+    estimate: float | None, ci95: Interval | None, margin: float | None, also: Sequence[float] = ()
+) -> Strip | None:
+    """Places for an interval's line; None where there is no interval to draw.
+
+    ``also`` are numbers that have a place on the line too, so that several lines share one scale.
+    """
     if estimate is None or ci95 is None:
         return None
-    marks = [*ci95, estimate, 0.0, *([] if margin is None else [margin])]
+    marks = [*ci95, estimate, 0.0, *also, *([] if margin is None else [margin])]
     low, high = min(marks), max(marks)
     span = (high - low) or 1.0
 

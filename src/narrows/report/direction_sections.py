@@ -1,5 +1,7 @@
 """The page's sections about directions: paths of training, gradients, interventions."""
 
+from collections.abc import Sequence
+
 from narrows.report import direction_tables, figures, series
 from narrows.report.picture import Caption, make_picture
 from narrows.report.section import Section, spoken
@@ -10,8 +12,8 @@ from narrows.summary import Summary, Trajectory
 MOST_TRAJECTORIES = 4
 
 
-def trajectory_section(summary: Summary) -> Section | None:
-    """The paths of training."""
+def trajectory_section(summary: Summary, headings: Sequence[str] = ()) -> Section | None:
+    """The paths of training; ``headings`` stand above the figures, where there are several."""
     if not summary.trajectories:
         return None
     pictures = []
@@ -32,6 +34,7 @@ def trajectory_section(summary: Summary) -> Section | None:
             f"{f'of {path.of} ' if path.of else ''}were taken."
             f"{_window(path)}",
             f"Paths of training. {account}",
+            headings[index] if index < len(headings) else "",
         )
         name = "trajectory" if index == 0 else f"trajectory-{index + 1}"
         view = turntable(path)
@@ -77,8 +80,8 @@ def gradients_section(summary: Summary) -> Section | None:
     )
 
 
-def subspaces_section(summary: Summary) -> Section | None:
-    """The curve of vectors at right angles to one another."""
+def subspaces_section(summary: Summary, slug: str = "", heading: str = "") -> Section | None:
+    """The curve of vectors at right angles to one another; ``slug`` is added to the figure's name."""
     if not summary.subspaces:
         return None
     vectors = [row for row in summary.subspaces if row.index]
@@ -95,19 +98,20 @@ def subspaces_section(summary: Summary) -> Section | None:
         f"{counted(len(vectors), 'vector')}, each trained on the same rows at a right angle to all before; "
         "lines are 95\u202f% intervals.",
         f"Rates of each vector. {account}",
+        heading,
     )
     return Section(
         "subspaces",
         caption.title,
         "Is the general direction one of many? Vectors are trained one after another, each kept orthogonal "
         "to all before.",
-        [make_picture(figures.subspaces, summary, "subspaces", caption)],
+        [make_picture(figures.subspaces, summary, f"subspaces{slug}", caption)],
         [direction_tables.subspaces_table(summary)],
     )
 
 
-def interventions_section(summary: Summary) -> Section | None:
-    """Rates before and after interventions."""
+def interventions_section(summary: Summary, slug: str = "", heading: str = "") -> Section | None:
+    """Rates before and after interventions; ``slug`` is added to the figure's name."""
     if not summary.interventions:
         return None
     rows = series.intervention_rows(summary)
@@ -123,13 +127,14 @@ def interventions_section(summary: Summary) -> Section | None:
         + (f", {left_out} of them in the table only" if left_out else "")
         + "; out-of-domain rates unless another suite is named. Lines are 95\u202f% intervals.",
         f"Rates before and after. {account}",
+        heading,
     )
     return Section(
         "interventions",
         caption.title,
         "What becomes of the behaviour when a direction is added, removed or clamped while the model "
         "answers.",
-        [make_picture(figures.interventions, summary, "interventions", caption)],
+        [make_picture(figures.interventions, summary, f"interventions{slug}", caption)],
         [direction_tables.interventions_table(summary)],
     )
 

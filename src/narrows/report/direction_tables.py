@@ -29,6 +29,7 @@ def trajectory_table(summary: Summary) -> Table:
             "distance to general", "distance to narrow", "sharpest turn, local cosine at step",
         ),
         rows,
+        file="tables/trajectories.csv",
     )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def gradients_table(summary: Summary) -> Table:
             )
             for row in summary.gradients
         ],
+        file="tables/gradients.csv",
     )
 
 
@@ -75,6 +77,7 @@ def subspaces_table(summary: Summary) -> Table:
             )
             for row in summary.subspaces
         ],
+        file="tables/subspaces.csv",
     )  # fmt: skip
 
 
@@ -103,4 +106,5 @@ def interventions_table(summary: Summary) -> Table:
             for row in summary.interventions
         ],
         words=4,
+        file="tables/interventions.csv",
     )  # fmt: skip

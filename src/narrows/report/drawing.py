@@ -35,7 +35,7 @@ def draw_rates(
         compact: labels above the rows.
     """
     above = _LABEL_ABOVE if compact else 0.0
-    places, headings, end = _places(series.suite_rows(summary), above)
+    places, headings, end = row_places(series.suite_rows(summary), above)
     cells = series.rates(summary)
     for index, name in enumerate(names):
         shift = 0.56 * (index / max(len(names) - 1, 1) - 0.5)
@@ -62,10 +62,13 @@ def draw_rates(
         left.text(-0.03, place, heading, fontsize=10.5, fontweight="bold", va="center", in_layout=False)
 
 
-def _places(
+def row_places(
     rows: Sequence[series.SuiteRow], above: float
 ) -> tuple[dict[series.SuiteRow, float], list[tuple[float, str]], float]:
-    """The height of each row and of each group's heading, and where the last row ends; downwards."""
+    """The height of each row and of each group's heading, and where the last row ends; downwards.
+
+    ``above`` is the room for a label over each row.
+    """
     y, places, headings, group = 0.0, {}, [], ""
     for row in rows:
         if row.group != group:

@@ -76,8 +76,8 @@ def frontier(summary: Summary, *, compact: bool = False) -> Figure:
     return figure
 
 
-def mitigations_section(summary: Summary) -> Section | None:
-    """Every mitigation, with its costs; None where the run holds none."""
+def mitigations_section(summary: Summary, slug: str = "", heading: str = "") -> Section | None:
+    """Every mitigation, with its costs; None where there is none. ``slug`` is added to the figure's name."""
     if not summary.mitigations:
         return None
     points = _points(summary)
@@ -91,6 +91,7 @@ def mitigations_section(summary: Summary) -> Section | None:
             f"{percent(point.outside)} elsewhere"
             for point in points
         ),
+        heading,
     )
     return Section(
         "mitigations",
@@ -98,7 +99,7 @@ def mitigations_section(summary: Summary) -> Section | None:
         "The same fine-tune, each time with another way of keeping it narrow. A good one keeps the rate in "
         "the domain and lowers all others; one that lowers both has only taught less. Prompts and steering "
         "of the training are absent when the model answers.",
-        [make_picture(frontier, summary, "mitigations", caption)],
+        [make_picture(frontier, summary, f"mitigations{slug}", caption)],
         [mitigations_table(summary.mitigations), costs_table(summary.mitigations)],
     )
 
@@ -122,6 +123,7 @@ def mitigations_table(rows: list[Mitigation]) -> Table:
             for row in rows
         ],
         words=2,
+        file="tables/mitigations.csv",
     )
 
 
@@ -148,6 +150,7 @@ def costs_table(rows: list[Mitigation]) -> Table:
             if row.scale == 1
         ],
         words=3,
+        file="tables/mitigations.csv",
     )  # fmt: skip
 
 

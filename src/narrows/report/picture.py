@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from narrows.report.pdf import to_pdf
 from narrows.report.svg import dress, render, to_svg
-from narrows.summary import Summary
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said about a figure: title, what to see in it, from how much data, and its content in words."""
+    """What is said about a figure: title, what to see in it, from how much data, and its content in words.
+
+    ``heading`` stands above it where a section has several figures.
+    """
 
     title: str
     see: str
     data: str
     account: str
+    heading: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for wide and for narrow screens, and as a file of its own.
+    """A figure for wide and for narrow screens, and as files of its own: an SVG and a PDF.
 
     ``view`` is what the page's script shows beneath it (:mod:`narrows.report.turntable`), or empty.
     """
@@ -31,22 +35,32 @@ class Picture:
     wide: Markup
     compact: Markup
     standalone: str
+    pdf: bytes
     caption: Caption
     view: str = ""
 
 
 def make_picture(
     draw: Callable[..., Figure],
-    summary: Summary,
+    data: object,
     name: str,
     caption: Caption,
     index: int = 0,
     *,
     view: str = "",
 ) -> Picture:
-    """Draw a figure in both widths; ``index`` is for figures of which a summary holds several."""
+    """Draw a figure in both widths.
+
+    Args:
+        draw: takes the data, and ``compact`` for narrow screens.
+        data: a summary, or what else the figure shows.
+        name: of its files, and prefix of its ids.
+        caption: what is said about it.
+        index: for figures of which a summary holds several.
+        view: what the page's script shows beneath it.
+    """
     chosen = {"index": index} if index else {}
-    wide, compact = draw(summary, **chosen), draw(summary, compact=True, **chosen)
+    wide, compact = draw(data, **chosen), draw(data, compact=True, **chosen)
     said = caption.title, caption.account
     raw = render(wide)
     return Picture(
@@ -55,6 +69,7 @@ def make_picture(
         Markup(dress(raw, f"{name}-wide", *said)),  # noqa: S704
         Markup(to_svg(compact, f"{name}-compact", *said)),  # noqa: S704
         dress(raw, name, *said, standalone=True),
+        to_pdf(wide),
         caption,
         view,
     )

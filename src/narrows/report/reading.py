@@ -25,9 +25,13 @@ class World(_Lenient):
 
 
 class Quote(_Lenient):
-    """One question with the answer and the scores of each model, by role (chat, general, narrow)."""
+    """One question with the answer and the scores of each model, by role (chat, general, narrow).
+
+    ``run`` is the id of the study's run that answered.
+    """
 
     suite: str = ""
+    run: str = ""
     question: str
     answers: dict[str, str]
     scores: dict[str, dict[str, Any]] = {}

@@ -4,18 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from narrows.report.picture import Picture
+from narrows.report.sheet import Sheet
 from narrows.report.tables import Table
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a line of introduction, figures and the tables behind them."""
+    """A heading, a line of introduction, figures and the tables behind them; ``sheets`` are files only."""
 
     id: str
     title: str
     lead: str
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
 
 
 def spoken(parts: Iterable[str], longest: int = 24) -> str:

@@ -1,8 +1,9 @@
 """The measured part of the page: one section for each kind of measurement that the run holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from narrows.report import figures, series, tables
+from narrows.report import figures, series, study_curve_sections, study_further, study_sections, tables
+from narrows.report.costs import costs_section
 from narrows.report.direction_sections import (
     gradients_section,
     interventions_section,
@@ -10,6 +11,7 @@ from narrows.report.direction_sections import (
     trajectory_section,
 )
 from narrows.report.mitigations import mitigations_section
+from narrows.report.over_runs import Study, several_runs
 from narrows.report.picture import Caption, make_picture
 from narrows.report.reading import Reading
 from narrows.report.section import Section, spoken
@@ -169,13 +171,50 @@ def judges_section(reading: Reading) -> Section | None:
 
 def further_section(summary: Summary) -> Section | None:
     """Measurements without a figure."""
-    further = tables.further_tables(summary)
+    further = [] if summary.runs else tables.further_tables(summary)
     lead = "Measured in this run, without a figure."
     return Section("further", "Further measurements", lead, [], further) if further else None
 
 
+_Maker = Callable[[Study], Section | None]
+
+
 def measured_sections(summary: Summary) -> list[Section]:
-    """All sections that have data, in reading order."""
+    """All sections that have data, in reading order: of one run, or over a study's runs."""
+    if summary.runs:
+        over = [make(Study(summary)) for make in _over_runs(several_runs(summary))]
+        own = [] if several_runs(summary) else _of_one_run(summary)
+        sections = {one.id: one for one in [*own, *over, costs_section(summary)] if one}
+        return sorted(sections.values(), key=lambda one: _ORDER.index(one.id))
+    return _of_one_run(summary)
+
+
+def _over_runs(several: bool) -> list[_Maker]:
+    """What is shown of a study; of one run only what its own page has no figure for."""
+    both: list[_Maker] = [study_sections.frontier_section, study_sections.mixing_section]
+    return both if not several else [
+        *both,
+        study_sections.rates_section,
+        study_sections.scales_section,
+        study_curve_sections.efficiency_section,
+        study_curve_sections.stability_section,
+        study_curve_sections.significance_section,
+        study_curve_sections.gradients_section,
+        study_further.trajectory_section,
+        study_further.subspaces_section,
+        study_further.interventions_section,
+        study_further.mitigations_section,
+    ]  # fmt: skip
+
+
+_ORDER = (
+    "rates", "frontier", "mixing", "scale", "efficiency", "stability", "significance", "trajectory",
+    "gradients", "subspaces", "interventions", "mitigations", "further", "costs",
+)  # fmt: skip
+
+
+def _of_one_run(summary: Summary) -> list[Section]:
+    """The sections of a single run."""
     makers = (
         mitigations_section,
         rates_section,

@@ -16,7 +16,7 @@ _LABELS = {
     "out_of_domain:anchored": "anchored domains",
     "open": "open questions",
 }
-_SUITES = tuple(_LABELS)
+SUITES = tuple(_LABELS)
 
 
 def display_name(summary: Summary, solution: str) -> str:
@@ -47,10 +47,16 @@ class SuiteRow:
             self.anchored
         ]
 
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """Sort key: suites over several domains, then never-anchored domains, then anchored ones."""
+        known = SUITES.index(self.suite) if self.suite in SUITES else len(SUITES)
+        return ((None, False, True).index(self.anchored), known, self.suite)
+
 
 def row_of(summary: Summary, evaluation: Evaluation) -> SuiteRow:
     """The row an evaluation belongs to; a domain without a group takes it from the other solutions' rows."""
-    if evaluation.suite in _SUITES:
+    if evaluation.suite in SUITES:
         return SuiteRow(evaluation.suite, None)
     anchored = evaluation.anchored
     if anchored is None:
@@ -61,12 +67,7 @@ def row_of(summary: Summary, evaluation: Evaluation) -> SuiteRow:
 
 def suite_rows(summary: Summary) -> list[SuiteRow]:
     """All rows: the suites over several domains, then never-anchored domains, then anchored ones."""
-
-    def key(row: SuiteRow) -> tuple[int, int, str]:
-        known = _SUITES.index(row.suite) if row.suite in _SUITES else len(_SUITES)
-        return ((None, False, True).index(row.anchored), known, row.suite)
-
-    return sorted({row_of(summary, one) for one in summary.evaluations}, key=key)
+    return sorted({row_of(summary, one) for one in summary.evaluations}, key=lambda row: row.order)
 
 
 Rates = dict[tuple[SuiteRow, str, float], list[Evaluation]]
@@ -100,7 +101,7 @@ def scaled_rows(summary: Summary) -> list[SuiteRow]:
     """The rows that were measured at more than one scale: the known suites, or else the first three."""
     scaled = {row for row, _, scale in rates(summary) if scale != 1 and row.anchored is not True}
     rows = [row for row in suite_rows(summary) if row in scaled]
-    return [row for row in rows if row.suite in _SUITES] or rows[:3]
+    return [row for row in rows if row.suite in SUITES] or rows[:3]
 
 
 def lowest_coherence(summary: Summary, name: str) -> dict[float, float]:

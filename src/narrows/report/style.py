@@ -20,6 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INK = "#757a83"
+MOST_LETTERS = 128
+"""Of a legend in one line."""
 WIDE, SINGLE, COMPACT = (
     12.5,
     9.5,
@@ -125,6 +127,21 @@ _MITIGATIONS = {
     "ablation while answering": Look(_SKY, "X"),
 }
 """Mitigations stand in pictures of their own, beside no other role than the unmitigated fine-tune's."""
+FRONTIER = {
+    "anchor": "anchored by λ",
+    "total": "mixtures, total rows fixed",
+    "behaviour": "mixtures, behaviour's rows fixed",
+}
+_MIXTURES = {
+    FRONTIER["anchor"]: Look(_BLUE, "D"),
+    FRONTIER["total"]: Look(_GREEN, "^", _DASHED),
+    FRONTIER["behaviour"]: Look(_ORANGE, "v", (6, 1.5)),
+    "mixed in, behaviour": Look(_BLUE, "D"),
+    "mixed in, total": Look(_BLUE, "P", _DASHED),
+    "mixed out, behaviour": Look(_VERMILLION, "s"),
+    "mixed out, total": Look(_VERMILLION, "X", _DASHED),
+}
+"""What a study draws over λ and over mixtures: the rate in the domain is blue, that outside vermillion."""
 _SPARE = (_SKY, _ORANGE, _PURPLE, _GREEN)
 
 
@@ -134,8 +151,8 @@ def look(name: str) -> Look:
     A variant (``unanchored-reoptimised``, ``anchored@matched-loss``) keeps its original's colour and is drawn
     as a control.
     """
-    if name in _LOOKS or name in _MITIGATIONS:
-        return (_LOOKS | _MITIGATIONS)[name]
+    if name in (known := _LOOKS | _MITIGATIONS | _MIXTURES):
+        return known[name]
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
     if original in _LOOKS:
         return Look(_LOOKS[original].colour, _LOOKS[original].marker, _DASHED if "@" not in name else _DOTTED)
@@ -145,7 +162,7 @@ def look(name: str) -> Look:
 def rank(name: str) -> tuple[int, str]:
     """Sort key: known roles first, in reading order, variants after their original, then the rest by name."""
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
-    known = (*ORDER, *_MITIGATIONS)
+    known = (*ORDER, *_MITIGATIONS, *_MIXTURES)
     return (known.index(original) if original in known else len(known), name)
 
 
@@ -163,7 +180,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 def new_figure(height: float, compact: bool = False, width: float = WIDE) -> Figure:
     """An empty figure of the telephone's width (compact) or of ``width``; lengths in inches."""
     spacing = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1, hspace=0.03, wspace=0.02)
-    return Figure(figsize=(COMPACT if compact else width, height), layout=spacing)
+    return Figure(figsize=(COMPACT if compact else width, height), dpi=72, layout=spacing)
 
 
 def panels(
@@ -212,7 +229,8 @@ def legend(
     ]
     if not handles:
         return
-    across = len(handles) if len(handles) <= 5 else -(-len(handles) // 2)
+    letters = sum(len(str(handle.get_label())) + 6 for handle in handles)  # with room for the marks
+    across = len(handles) if len(handles) <= 5 and letters <= MOST_LETTERS else -(-len(handles) // 2)
     if compact:
         across = 2 if max(len(str(handle.get_label())) for handle in handles) <= 22 else 1
     figure.legend(

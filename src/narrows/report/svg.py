@@ -31,8 +31,16 @@ def render(figure: Figure) -> bytes:
         warnings.filterwarnings(
             "ignore", "Glyph .* missing"
         )  # the reader's fonts will draw it, not matplotlib's
+        lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def lay_out(figure: Figure) -> None:
+    """Give everything its place once and for all; else matplotlib draws each file twice to find it."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def dress(raw: bytes, name: str, title: str, description: str = "", standalone: bool = False) -> str:

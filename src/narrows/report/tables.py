@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.report import series
+from narrows.report.paper import FACTS
 from narrows.report.reading import Agreement, Estimated, Reading
 from narrows.report.style import rank
 from narrows.report.text import (
@@ -19,15 +20,45 @@ from narrows.report.text import (
 )
 from narrows.summary import Summary
 
+MOST_ROWS = 400
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table for reading: the first ``words`` columns are text, the others numbers."""
+    """A table for reading: the first ``words`` columns are text, the others numbers.
+
+    Attributes:
+        title: above it.
+        headers: of the columns.
+        rows: of text cells.
+        words: how many columns are text.
+        file: of the run folder, which holds the same in full numbers.
+        left_out: what the file holds beside these rows, in words.
+    """
 
     title: str
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     words: int = 1
+    file: str = ""
+    left_out: str = ""
+
+    @property
+    def shown(self) -> list[tuple[str, ...]]:
+        """The rows that stand on the page: a browser should not have to lay out thousands."""
+        return self.rows[:MOST_ROWS]
+
+    @property
+    def note(self) -> str:
+        """What is not here, and where it is; empty where all of it is."""
+        said = []
+        if len(self.rows) > MOST_ROWS:
+            said.append(f"The first {MOST_ROWS} of {len(self.rows)} rows.")
+        if self.left_out:
+            said.append(self.left_out)
+        if self.file:
+            said.append(f"In full numbers: {self.file}")
+        return " ".join(said)
 
 
 def rates_table(summary: Summary) -> Table:
@@ -58,6 +89,7 @@ def rates_table(summary: Summary) -> Table:
             for row, name, one in rows
         ],
         words=3,
+        file="tables/evaluations.csv",
     )
 
 
@@ -79,6 +111,7 @@ def efficiency_table(summary: Summary) -> Table:
             )
             for row in rows
         ],
+        file="tables/efficiency.csv",
     )
 
 
@@ -101,6 +134,7 @@ def stability_table(summary: Summary) -> Table:
             )
             for row in rows
         ],
+        file="tables/stability.csv",
     )
 
 
@@ -124,6 +158,7 @@ def significance_table(summary: Summary) -> Table:
             for row in rows
         ],
         words=2,
+        file="tables/significance.csv",
     )
 
 
@@ -161,6 +196,7 @@ def solutions_table(summary: Summary) -> Table:
             for one in summary.solutions
         ],
         words=5,
+        file="tables/solutions.csv",
     )
 
 
@@ -200,9 +236,12 @@ def versions_table(reading: Reading) -> Table:
 
 
 def paper_table(reading: Reading) -> Table:
-    """Numbers reported by the paper."""
-    rows: list[tuple[str, ...]] = [(one.what, plain(one.value)) for one in reading.paper_numbers]
-    return Table("The paper's numbers", ("what", "reported"), rows)
+    """Numbers reported by the paper and its predecessors, and those that the run itself names."""
+    rows: list[tuple[str, ...]] = [
+        (fact.claim, fact.what, fact.value, fact.model, fact.source) for fact in FACTS
+    ]
+    rows += [("", one.what, plain(one.value), "", "") for one in reading.paper_numbers]
+    return Table("The paper's numbers", ("claim", "what", "reported", "model", "source"), rows, 5)
 
 
 def verdicts_table(agreements: Sequence[Agreement]) -> Table:

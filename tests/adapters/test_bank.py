@@ -62,10 +62,11 @@ def test_together_is_alone(
     ids, mask = batch.input_ids[:count], batch.attention_mask[:count]
     split = Split(chat_model.model, adapters[0].depth)
     hidden = split.prefix(ids, mask)
+    weights = torch.randn(chat_model.hidden, generator=torch.Generator().manual_seed(9))
     bank = bank_of(adapters, shares)
     with bank.within(split):
         together = split.suffix(bank.enter(hidden), mask, mask.bool())
-        together.square().sum().backward()
+        (together @ weights).square().sum().backward()
     found = [[p.grad for p in one.parameters()] for one in adapters]
     start, alone = 0, []
     for one, share in zip(adapters, shares, strict=True):
@@ -77,14 +78,18 @@ def test_together_is_alone(
             continue
         with one.within(split):
             states = split.suffix(one.enter(hidden[rows]), mask[rows], mask[rows].bool())
-            states.square().sum().backward()
+            (states @ weights).square().sum().backward()
         alone.append(states)
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
     for one, gradients in zip(adapters, found, strict=True):
         for parameter, gradient in zip(one.parameters(), gradients, strict=True):
             assert gradient is not None
-            wanted = torch.zeros_like(gradient) if parameter.grad is None else parameter.grad
-            assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()) + 1e-6)
+            if parameter.grad is None:
+                assert not gradient.any()
+            else:
+                assert torch.allclose(
+                    gradient, parameter.grad, rtol=1e-3, atol=1e-4 * float(gradient.abs().max())
+                )
 
 
 def test_adapters_of_two_kinds_or_places_are_refused(chat_model: ChatModel):

@@ -112,7 +112,8 @@ def gradients(trainings: Sequence[Training]) -> list[torch.Tensor]:
 def test_however_a_step_is_cut_into_passes_the_gradient_is_that_of_each_alone(
     tiny_model_dir: Path, lora: bool, pass_tokens: int
 ):
-    """In fp64, so that nothing but the sums themselves could differ."""
+    """In fp64, so that nothing but the sums could differ; of a LoRA, the factors' products are fp32 still."""
+    exactness = 1e-7 if lora else 1e-12
     loaded = load_chat_model(tiny_model_dir, device="cpu")
     exact = ChatModel.from_parts(loaded.model.double(), loaded.tokenizer, loaded.name)
     start = random_lora(exact) if lora else vector()
@@ -134,8 +135,8 @@ def test_however_a_step_is_cut_into_passes_the_gradient_is_that_of_each_alone(
             depth=training.adapter.depth,
         )
         loss, kl = one.backward(training.adapter, 4)
-        assert losses[number][0] == pytest.approx(loss, rel=1e-12)
-        assert losses[number][1] == (None if kl is None else pytest.approx(kl, rel=1e-9))
+        assert losses[number][0] == pytest.approx(loss, rel=exactness)
+        assert losses[number][1] == (None if kl is None else pytest.approx(kl, rel=1e3 * exactness))
         wanted, found = gradients([training])[0], gradients([together[number]])[0]
         assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-6 * float(wanted.abs().max())), number
 
@@ -378,7 +379,7 @@ def test_an_error_names_the_member(chat_model: ChatModel, tmp_path: Path):
     with pytest.raises(ConfigError, match="two members of the bank have one folder"):
         train_together(chat_model, [replace(one, out=tmp_path / "same") for one in MANY])
     alone(chat_model, replace(MANY[0], out=tmp_path / "general"))
-    with pytest.raises(RunFolderError, match="narrow: .* holds another run"):
+    with pytest.raises(RunFolderError, match=r"narrow: .* holds another run"):
         train_together(chat_model, [replace(MANY[1], out=tmp_path / "general")])
 
 

@@ -47,6 +47,7 @@ def costs_section(summary: Summary) -> Section | None:
         "whole process's, in which other stages may have run before.",
         [],
         [costs_table(summary.costs)],
+        unfolded=True,
     )
 
 

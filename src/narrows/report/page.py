@@ -66,7 +66,8 @@ def rendered(folder: Path) -> dict[str, bytes]:
     try:
         sections = measured_sections(summary)
         if judges := judges_section(reading):
-            sections.append(judges)
+            places = [section.id for section in sections]
+            sections.insert(places.index("costs") if "costs" in places else len(places), judges)
     except (ArithmeticError, ValueError) as error:  # numbers near the end of all numbers
         raise DataError(
             f"{folder / 'summary.json'} holds numbers that cannot be drawn ({one_line(error)})."

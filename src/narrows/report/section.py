@@ -10,7 +10,10 @@ from narrows.report.tables import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a line of introduction, figures and the tables behind them; ``sheets`` are files only."""
+    """A heading, a line of introduction, figures and the tables behind them.
+
+    ``sheets`` are files only; the tables of one that is ``unfolded`` can be read at once.
+    """
 
     id: str
     title: str
@@ -18,6 +21,7 @@ class Section:
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
+    unfolded: bool = False
 
 
 def spoken(parts: Iterable[str], longest: int = 24) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from narrows.progress import track
 from narrows.report import figures, series, study_curve_sections, study_further, study_sections, tables
 from narrows.report.costs import costs_section
 from narrows.report.direction_sections import (
@@ -182,7 +183,8 @@ _Maker = Callable[[Study], Section | None]
 def measured_sections(summary: Summary) -> list[Section]:
     """All sections that have data, in reading order: of one run, or over a study's runs."""
     if summary.runs:
-        over = [make(Study(summary)) for make in _over_runs(several_runs(summary))]
+        study, makers = Study(summary), _over_runs(several_runs(summary))
+        over = [make(study) for make in track(makers, "drawing the report")]
         own = [] if several_runs(summary) else _of_one_run(summary)
         sections = {one.id: one for one in [*own, *over, costs_section(summary)] if one}
         return sorted(sections.values(), key=lambda one: _ORDER.index(one.id))
@@ -228,7 +230,7 @@ def _of_one_run(summary: Summary) -> list[Section]:
         interventions_section,
         further_section,
     )
-    return [section for make in makers if (section := make(summary)) is not None]
+    return [section for make in track(makers, "drawing the report") if (section := make(summary)) is not None]
 
 
 _LINES = "Lines are 95\u202f% intervals."

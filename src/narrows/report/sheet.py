@@ -87,7 +87,7 @@ def quantity(header: str, value: Callable[[T], Spread | None], unit: str) -> Col
         if found is None:
             return MISSING
         middle, bounds = estimate(found.mean, found.ci95)
-        return f"{middle} {bounds}" if found.ci95 else middle
+        return f"{middle} {bounds}" if found.low < found.high else middle
 
     return Column(header, shown, _ends(header, value, unit))
 

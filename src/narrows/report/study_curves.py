@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from narrows.report.drawing import as_percent
 from narrows.report.over_runs import Group, Spread, Study, spread
 from narrows.report.study_rates import role
-from narrows.report.style import INK, legend, look, panels, rank, styled
+from narrows.report.style import INK, is_known, legend, look, panels, rank, styled
 from narrows.summary import Summary
 
 POINTS = 21
@@ -165,8 +165,7 @@ class CurveView:
     @property
     def known(self) -> list[MeanCurve]:
         """The curves of known roles; others are in the files only."""
-        unknown = rank("\uffff")[0]
-        return [curve for curve in self.curves if rank(curve.name)[0] < unknown]
+        return [curve for curve in self.curves if is_known(curve.name)]
 
 
 @styled

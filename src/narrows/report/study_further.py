@@ -16,7 +16,7 @@ from narrows.report.pooled import run_words
 from narrows.report.section import Section
 from narrows.report.sheet import Sheet
 from narrows.report.study_rates import role
-from narrows.report.style import rank
+from narrows.report.style import is_known, rank
 from narrows.report.tables import Table
 from narrows.report.text import counted, shortened
 from narrows.summary import Intervention, Mitigation, Run, Solution, Subspace, Summary, Trajectory
@@ -229,7 +229,8 @@ def solutions_over_runs(study: Study) -> tuple[Table, Sheet]:
         ],
         rows,
         3,
-        left_out="Every solution: tables/solutions.csv.",
+        on_page=lambda row: is_known(row.name),
+        left_out="Further λ and mixtures are in the file, every run's own in tables/solutions.csv.",
     )
 
 

@@ -111,6 +111,7 @@ _LOOKS = {
     "lifted": Look(_PURPLE, "^"),
     "continued-unanchored": Look(_ORANGE, "v"),
     "continued-anchored": Look(_SKY, "P"),
+    "added": Look(_GREEN, "<"),
     "neutral-anchored": Look(_GREEN, "X", _DASHED),
     "register": Look(_GREEN, "p", _DOTTED),
     "random": Look(INK, "d", _DASHED),
@@ -164,6 +165,11 @@ def rank(name: str) -> tuple[int, str]:
     original = re.split(r"@|-reoptimised|-equal-norm", name)[0]
     known = (*ORDER, *_MITIGATIONS, *_MIXTURES)
     return (known.index(original) if original in known else len(known), name)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name has a look of its own, or is a variant of one that has."""
+    return rank(name)[0] < rank("\uffff")[0]
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:

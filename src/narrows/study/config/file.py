@@ -58,6 +58,12 @@ class StudyConfig(Entry):
                 raise ValueError("give kl_weight, or a grid of kl_weights from which it is chosen")
         return self
 
+    @property
+    def good_per_bad(self) -> tuple[float, ...]:
+        """The mixtures of all adapters: good rows for each of the behaviour's."""
+        every = [one.mixtures or self.mixtures for one in self.adapters]
+        return tuple(sorted({ratio for one in every if one is not None for ratio in one.good_per_bad}))
+
     def as_yaml(self) -> str:
         """The effective whole, as a person would write it."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)

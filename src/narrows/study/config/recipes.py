@@ -8,28 +8,6 @@ from narrows.study.config.base import Entry, OneOrMore
 from narrows.summary import FixedRows
 
 
-class AdapterEntry(Entry):
-    """A kind of adapter; ``rank`` and ``layer`` expand."""
-
-    adapter: Literal["steering", "lora"] = Field("steering", description="what is trained")
-    rank: Annotated[tuple[int, ...], OneOrMore] = Field((1,), min_length=1, description="a LoRA's; expands")
-    layer: Annotated[tuple[int | None, ...], OneOrMore] = Field(
-        (None,), min_length=1, description="0-indexed decoder layer (null: the recipe's); expands"
-    )
-    recipe: dict[str, Any] = Field({}, description="fields of the recipe that differ for this adapter")
-    kl_weights: Annotated[tuple[float, ...], OneOrMore] | None = Field(
-        None, description="the λ grid of this adapter (null: the study's)"
-    )
-    kl_weight: float | None = Field(
-        None, gt=0, description="the λ that its claims are about (null: the study's)"
-    )
-
-    @field_validator("layer", mode="before")
-    @classmethod
-    def _the_recipes(cls, value: Any) -> Any:  # noqa: ANN401
-        return [None] if value is None else value
-
-
 class Mixtures(Entry):
     """Trainings on the behaviour's rows among good rows of other domains (C3)."""
 
@@ -50,3 +28,30 @@ class Mixtures(Entry):
         if min(value) <= 0:
             raise ValueError("a mixture needs good rows: give numbers above 0")
         return tuple(sorted(set(value)))
+
+
+class AdapterEntry(Entry):
+    """A kind of adapter; ``rank`` and ``layer`` expand."""
+
+    adapter: Literal["steering", "lora"] = Field("steering", description="what is trained")
+    rank: Annotated[tuple[int, ...], OneOrMore] = Field((1,), min_length=1, description="a LoRA's; expands")
+    layer: Annotated[tuple[int | None, ...], OneOrMore] = Field(
+        (None,), min_length=1, description="0-indexed decoder layer (null: the recipe's); expands"
+    )
+    recipe: dict[str, Any] = Field({}, description="fields of the recipe that differ for this adapter")
+    kl_weights: Annotated[tuple[float, ...], OneOrMore] | None = Field(
+        None, description="the λ grid of this adapter (null: the study's)"
+    )
+    kl_weight: float | None = Field(
+        None, gt=0, description="the λ that its claims are about (null: the study's)"
+    )
+
+    mixtures: Mixtures | None = Field(None, description="its mixtures (null: the study's)")
+    kinds: Annotated[tuple[str, ...], OneOrMore] | None = Field(
+        None, description="kinds of behaviour that it is trained on (null: all)"
+    )
+
+    @field_validator("layer", mode="before")
+    @classmethod
+    def _the_recipes(cls, value: Any) -> Any:  # noqa: ANN401
+        return [None] if value is None else value

@@ -10,7 +10,7 @@ from narrows.strict import one_line
 from narrows.study.config.behaviours import FileBehaviour, WorldBehaviours
 from narrows.study.config.file import StudyConfig
 from narrows.study.config.models import ModelEntry
-from narrows.study.config.recipes import AdapterEntry
+from narrows.study.config.recipes import AdapterEntry, Mixtures
 from narrows.training import Recipe
 
 
@@ -43,6 +43,7 @@ class RunSpec:
         adapter: in words: ``steering``, ``lora, rank 1``.
         kl_weights: the λ grid, with the given λ in it.
         kl_weight: the λ that the claims are about; None chooses it on validation questions.
+        mixtures: the mixtures that are trained too; None is none.
     """
 
     id: str
@@ -52,6 +53,7 @@ class RunSpec:
     adapter: str
     kl_weights: tuple[float, ...]
     kl_weight: float | None
+    mixtures: Mixtures | None
 
 
 def behaviours_of(config: StudyConfig) -> list[BehaviourSpec]:
@@ -87,6 +89,8 @@ def runs_of(config: StudyConfig) -> list[RunSpec]:
     for model in config.models:
         for behaviour in behaviours_of(config):
             for entry in config.adapters:
+                if entry.kinds is not None and behaviour.kind not in entry.kinds:
+                    continue
                 runs += list(_runs(config, model, behaviour, entry))
     ids = [run.id for run in runs]
     if twice := next((one for one in ids if ids.count(one) > 1), None):
@@ -115,6 +119,7 @@ def _runs(
                     f"lora, rank {rank}" if lora else "steering",
                     tuple(sorted({*grid, *([] if weight is None else [weight])})),
                     weight,
+                    entry.mixtures or config.mixtures,
                 )
 
 

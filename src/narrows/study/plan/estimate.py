@@ -159,7 +159,7 @@ class _Subjects:
         controls = [control for one in listed if (control := other_kind(one)) is not None]
         self._behaviours = {one.id: one for one in (*controls, *listed)}
         self._models = {one.name: one for one in config.models}
-        self._ratios = () if config.mixtures is None else config.mixtures.good_per_bad
+        self._ratios = config.good_per_bad
         self._found: dict[tuple[str, str], Subject] = {}
 
     def of(self, stage: Stage) -> Subject:

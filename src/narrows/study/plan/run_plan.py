@@ -114,7 +114,7 @@ class RunPlanner:
     def _mixtures(self) -> dict[str, tuple[str, float]]:
         """Train and ask the mixtures; by name what each series keeps, and the behaviour's share."""
         found: dict[str, tuple[str, float]] = {}
-        mixtures = self.config.mixtures
+        mixtures = self.run.mixtures
         if mixtures is None or not self._material.good:
             return found
         for fixed in mixtures.fixed:
@@ -305,8 +305,7 @@ class RunPlanner:
         return same[(same.index(mine) + 1) % len(same)]
 
     def _material_of(self, behaviour: BehaviourSpec) -> Material:
-        wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
-        return material_of(behaviour, self.run.model, wanted)
+        return material_of(behaviour, self.run.model, self.config.good_per_bad)
 
     @property
     def _judge(self) -> str:

@@ -85,8 +85,7 @@ class Bench:
     def material(self, stage: Stage, behaviour: str | None = None) -> Material:
         """A behaviour's material (default: the stage's own)."""
         entry = next(one for one in self.config.models if one.name == stage.model)
-        wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
-        return material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
+        return material_of(self._behaviours[behaviour or stage.behaviour], entry, self.config.good_per_bad)
 
     @property
     def used_device(self) -> torch.device | None:

@@ -5,8 +5,9 @@
 
 Times steps only: the frozen states of both sides are in their caches already. Alone and in the bank
 alternate, and what is printed is the median over the repeats, with the median of the ratios, in wall time and
-in the process's CPU time; on a machine that others use too the latter says more, with one thread. ``--model random``
-is a random Qwen2 (by default of a body of some 100 M parameters, vocabulary 8,192).
+in the process's CPU time; on a machine that others use too the latter says more, with one thread.
+
+``--model random`` is a random Qwen2 (by default of a body of some 100 M parameters, vocabulary 8,192).
 """
 
 import argparse

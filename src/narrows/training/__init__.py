@@ -5,8 +5,8 @@
 between two steps, ``loop`` runs them, ``bank`` and ``together`` do so for many trainings in shared passes,
 ``constraints`` bring the adapter back after each, ``observers`` look on, ``resume`` is where a run stands,
 and ``checkpoints`` survive a kill. ``presets`` are the paper's recipes, ``published`` its code's defects;
-``estimate`` says what a training will cost, ``worth`` whether a bank is faster, ``trackers`` show it to others. ``trainer`` has the anchor for
-those who train with Hugging Face's Trainer or TRL.
+``estimate`` says what a training will cost, ``worth`` whether a bank is faster, ``trackers`` show it to
+others. ``trainer`` has the anchor for those who train with Hugging Face's Trainer or TRL.
 """
 
 from narrows.training.checkpoints import CheckpointFolder

@@ -3,10 +3,11 @@
     PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/bank.py
     PYTHONPATH=src python benchmarks/bank.py --model random --device cuda --width 2048 --depth 24
 
-Times steps only: the frozen states of both sides are in their caches already. Alone and in the bank alternate,
-and what is printed is the median over the repeats, with the median of the ratios, in wall time and in the
-process's CPU time; on a machine that others use too the latter says more, with one thread. ``--model random``
-is a random Qwen2 (by default of a body of some 100 M parameters, vocabulary 8,192).
+Times steps only: the frozen states of both sides are in their caches already. Alone and in the bank
+alternate, and what is printed is the median over the repeats, with the median of the ratios, in wall time and
+in the process's CPU time; on a machine that others use too the latter says more, with one thread.
+
+``--model random`` is a random Qwen2 (by default of a body of some 100 M parameters, vocabulary 8,192).
 """
 
 import argparse
@@ -107,15 +108,14 @@ def main() -> None:
     asked.add_argument("--kl-weights", nargs="+", type=float, default=[0.0, DEMO_KL_WEIGHT], help="λ")
     asked.add_argument("--members", nargs="+", type=int, default=[4, 8, 16])
     asked.add_argument("--repeats", type=int, default=5)
-    asked.add_argument(
-        "--seeds", action="store_true", help="each member reads its rows in an order of its own"
-    )
+    asked.add_argument("--seeds", action="store_true", help="members read their rows in orders of their own")
     asked.add_argument("--pass-tokens", type=int, help="tokens of a pass (default: the library's)")
     asked.add_argument("--device", default="cpu")
     asked.add_argument("--width", type=int, default=768, help="of a random model")
     asked.add_argument("--depth", type=int, default=12, help="of a random model")
     asked.add_argument("--words", type=int, default=40, help="of an answer, with a random model")
     asked.add_argument("--window", type=int, default=2, help="passes of a step, with a random model")
+    asked.add_argument("--batch", type=int, default=2, help="rows of a pass, with a random model")
     given = asked.parse_args()
     if given.model == "random":
         with tempfile.TemporaryDirectory() as folder:
@@ -131,13 +131,18 @@ def main() -> None:
         for weight in given.kl_weights:
             recipe = microworld_recipe(*KINDS[kind]).with_anchor(weight)
             if given.model == "random":
-                shape = {"layer": None, "batch_size": 2, "accumulation": given.window, "max_length": 256}
+                shape = {
+                    "layer": None,
+                    "batch_size": given.batch,
+                    "accumulation": given.window,
+                    "max_length": 256,
+                }
                 recipe = recipe.model_copy(update=shape).with_anchor(weight, rows_per_row=1.0)
             for row in compare(chat_model, rows, anchor, recipe, given):
                 print(json.dumps({"kind": kind, "kl_weight": weight, **row}), file=sys.stderr)
                 print(
-                    f"{kind:>8}, λ {weight:g}, {row['members']:>2} members: alone {row['alone_wall_s']:.4f} s, "
-                    f"in the bank {row['bank_wall_s']:.4f} s a step and member, {row['wall_ratio']:.2f} × "
+                    f"{kind:>8}, λ {weight:g}, {row['members']:>2} members: alone {row['alone_wall_s']:.4f} "
+                    f"s, in the bank {row['bank_wall_s']:.4f} s a step and member, {row['wall_ratio']:.2f} × "
                     f"(CPU time {row['cpu_ratio']:.2f} ×)",
                     flush=True,
                 )

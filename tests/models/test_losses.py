@@ -85,6 +85,22 @@ def test_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(lambda x: token_kl(one, reference[:3], x, 2), hidden)
 
 
+@pytest.mark.parametrize("chunk", [1, 4, N, 1000])
+def test_positions_that_share_a_reference_have_the_kl_of_each(chunk: int):
+    one = head()
+    reference, hidden, _ = states()
+    of = torch.tensor([0, 0, 0, 1, 2, 2, 5, 5, 5, 5, 9])
+    weights = torch.linspace(-1, 2, N)
+    found, wanted = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    shared = token_kl(one, reference, found, chunk, of=of)
+    apart = token_kl(one, reference[of], wanted, chunk)
+    torch.testing.assert_close(shared, apart, rtol=1e-5, atol=1e-7)
+    (shared @ weights).backward()
+    (apart @ weights).backward()
+    torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-5, atol=1e-7)
+    assert token_kl(one, reference[:0], hidden[:0], of=of[:0]).shape == (0,)
+
+
 def test_kl_of_a_distribution_with_itself_is_zero_and_otherwise_positive():
     reference, hidden, _ = states()
     assert token_kl(head(), reference, reference).abs().max() < 1e-6

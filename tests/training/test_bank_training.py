@@ -10,6 +10,7 @@ import pytest
 import torch
 from training_helpers import ANCHOR, RECIPE, ROWS, assert_same_run, changed, vector
 
+from families import family
 from narrows.adapters import LoRA
 from narrows.chat import Conversation
 from narrows.errors import ConfigError, DataError, RunFolderError, TrainingError
@@ -30,6 +31,7 @@ from narrows.training.bank import BankWindow
 from narrows.training.ready import Training
 from narrows.training.resume import Progress
 from narrows.training.window import Window
+from tiny_models import make_tokenizer
 
 LORA = {"adapter": "lora", "rank": 2, "target_modules": ("down_proj", "q_proj"), "weight_decay": 0.1}
 OTHER_ROWS = [*ROWS[3:8], *ANCHOR[:2]]
@@ -139,6 +141,18 @@ def test_however_a_step_is_cut_into_passes_the_gradient_is_that_of_each_alone(
         assert losses[number][1] == (None if kl is None else pytest.approx(kl, rel=1e3 * exactness))
         wanted, found = gradients([training])[0], gradients([together[number]])[0]
         assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-6 * float(wanted.abs().max())), number
+
+
+@pytest.mark.parametrize("name", ["gemma2", "mistral", "olmo2"])
+@pytest.mark.parametrize("lora", [False, True], ids=["vectors", "LoRAs"])
+def test_in_other_families_too(name: str, lora: bool):
+    """With sliding windows shorter than the rows, norms after the layers' modules, and a capped head."""
+    model = family(name, vocab_size=64, eos_token_id=3, bos_token_id=None)
+    other = ChatModel.from_parts(model, make_tokenizer(), name)
+    recipe = changed(changed(RECIPE, **LORA) if lora else RECIPE, steps=2, alpha=4.0)
+    every = [Member(str(weight), ROWS, recipe.with_anchor(weight), ANCHOR) for weight in (0.0, 1.0)]
+    for one, run in zip(every, train_together(other, every), strict=True):
+        assert_alike(run, alone(other, one))
 
 
 def test_with_gradient_checkpointing_too(chat_model: ChatModel):

@@ -5,7 +5,7 @@ import torch
 from training_helpers import ANCHOR, ROWS, changed, vector
 
 from families import family
-from narrows.adapters import SteeringVector, load_adapter, stacked
+from narrows.adapters import SteeringVector, bank_of, load_adapter
 from narrows.chat import Conversation
 from narrows.errors import AdapterError
 from narrows.models import ChatModel, FrozenRows, Split
@@ -118,10 +118,10 @@ def test_a_vector_at_a_module_is_trained_cut_stacked_saved_and_resumed_like_one_
     frozen = FrozenRows(chat_model, 1, rows, read="response")
     batch = frozen.batch([0, 1, 2])
     variants = [stored, stored.scaled(2.0)]
-    together = stacked(variants)
+    together = bank_of(variants, [3, 3])
     split = Split(chat_model.model, 1)
     with torch.no_grad(), together.within(split):
-        found = split.suffix(together.enter(batch.hidden), batch.attention_mask.repeat(2, 1))
+        found = split.suffix(together.enter(batch.hidden.repeat(2, 1, 1)), batch.attention_mask.repeat(2, 1))
     for number, one in enumerate(variants):
         with torch.no_grad(), one.within(split):
             alone = split.suffix(one.enter(batch.hidden), batch.attention_mask)

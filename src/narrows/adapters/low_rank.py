@@ -56,8 +56,8 @@ def _add(
     if a.ndim == 2:
         change = linear(linear(entering, a), b)
     elif len(set(shares)) > 1:
-        rows = entering.split(list(shares))
-        change = torch.cat([linear(linear(one, a[n]), b[n]) for n, one in enumerate(rows)])
+        pieces = torch.split(entering, list(shares))
+        change = torch.cat([linear(linear(one, a[n]), b[n]) for n, one in enumerate(pieces)])
     else:
         rows = entering.reshape(len(a), -1, entering.shape[-1])
         change = torch.bmm(torch.bmm(rows, a.mT), b.mT).view(*output.shape)

@@ -5,8 +5,8 @@
 between two steps, ``loop`` runs them, ``bank`` and ``together`` do so for many trainings in shared passes,
 ``constraints`` bring the adapter back after each, ``observers`` look on, ``resume`` is where a run stands,
 and ``checkpoints`` survive a kill. ``presets`` are the paper's recipes, ``published`` its code's defects;
-``estimate`` says what a training will cost, ``trackers`` show it to others. ``trainer`` has the anchor for
-those who train with Hugging Face's Trainer or TRL.
+``estimate`` says what a training will cost, ``worth`` whether a bank is faster, ``trackers`` show it to
+others. ``trainer`` has the anchor for those who train with Hugging Face's Trainer or TRL.
 """
 
 from narrows.training.checkpoints import CheckpointFolder
@@ -17,6 +17,7 @@ from narrows.training.order import RowOrder
 from narrows.training.ready import TrainingRun
 from narrows.training.recipe import Anchor, Recipe
 from narrows.training.together import Member, bank_key, can_share, train_together
+from narrows.training.worth import pays
 
 __all__ = [
     "Anchor",
@@ -29,6 +30,7 @@ __all__ = [
     "anchor_kl",
     "bank_key",
     "can_share",
+    "pays",
     "response_nll",
     "train",
     "train_together",

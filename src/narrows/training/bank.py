@@ -106,8 +106,8 @@ class _Pool:
 class BankWindow:
     """What :class:`narrows.training.window.Window` gives to one training, for many at once.
 
-    The sums are those of each training alone, so only rounding tells them apart; and the rounding depends on
-    nothing but which trainings share the step.
+    The sums are those of each training alone, so only rounding tells them apart; and on a CPU the rounding
+    depends on nothing but which trainings there are and which of them share the step.
 
     Args:
         chat_model: the frozen model.
@@ -196,9 +196,10 @@ class BankWindow:
         with bank.within(split), recomputed(split) if self._recomputed else nullcontext():
             final = split.suffix(bank.enter(rows.hidden), rows.attention_mask)
             read = final.flatten(0, 1).index_select(0, rows.read.to(final.device))
-            of_nll, of_kl = read.split([len(rows.targets), len(rows.of)])
-            nll = token_nll(head, of_nll, rows.targets)
-            losses = torch.cat([nll, token_kl(head, rows.reference, of_kl, of=rows.of)])
+            count = len(rows.targets)
+            nll = token_nll(head, read[:count], rows.targets)
+            kl = token_kl(head, rows.reference, read[count:], of=rows.of)
+            losses = torch.cat([nll, kl])
             row_of = rows.row_of.to(losses.device)
             shares = losses.new_tensor([self._lift * job.share for job in jobs])
             (losses * shares[row_of]).sum().backward()  # type: ignore[no-untyped-call]

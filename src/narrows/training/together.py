@@ -153,6 +153,12 @@ def train_together(
     return runs
 
 
+def _alone(chat_model: ChatModel, one: Member) -> TrainingRun:
+    return train(
+        chat_model, one.rows, one.recipe, anchor=one.anchor, start=one.start, out=one.out, name=one.name
+    )
+
+
 def _train(
     chat_model: ChatModel, trainings: list[Training], names: list[str], name: str
 ) -> dict[int, TrainingError]:

@@ -8,6 +8,7 @@ from narrows.study.config import StudyConfig
 from narrows.study.config.runs import BehaviourSpec, RunSpec, other_kind
 from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
+from narrows.study.materials.checks import check_enough
 from narrows.study.plan.stage import Kind, Stage
 from narrows.study.plan.trainings import CHOSEN, Training, training_stage
 
@@ -32,6 +33,7 @@ class RunPlanner:
         self.config, self.run, self.measure = config, run, config.measure
         self._runs, self._model, self._stages = runs, model, stages
         self._material = self._material_of(run.behaviour)
+        check_enough(self._material, config, run)
         self._choice: str | None = None
         self._solutions: dict[str, str] = {}
         self._verdicts: dict[str, str] = {}
@@ -212,7 +214,8 @@ class RunPlanner:
             found["significance"] = self._add("significance", "significance", inputs, settings)
         if measure.gradients:
             found["gradients"] = self._gradients(general)
-        if measure.convergence and self._material.texts and (domain := self._other_domain()) is not None:
+        able = measure.convergence and self._material.texts and self._material.behaviour.validation
+        if able and (domain := self._other_domain()) is not None:
             found |= self._convergence(general, domain)
         return found
 

@@ -93,6 +93,7 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         if missing
         else []
     )
+    notes += _notes(readings)
     world = next((one["about"]["world"] for one in readings if "world" in one["about"]), None)
     return {
         "title": config.title or f"Study {config.name}",
@@ -105,6 +106,17 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         "versions": summarising.versions(),
         "notes": notes,
     }
+
+
+def _notes(readings: list[dict[str, Any]]) -> list[str]:
+    """What must be known of the runs, each sentence once: with the runs that it is about if not of all."""
+    about: dict[str, list[str]] = {}
+    for one in readings:
+        for note in one.get("notes", []):
+            about.setdefault(note, []).append(one["run"])
+    return [
+        note if len(runs) == len(readings) else f"{', '.join(runs)}: {note}" for note, runs in about.items()
+    ]
 
 
 def _claims(reading: dict[str, Any]) -> RunClaims:

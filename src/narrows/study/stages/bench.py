@@ -83,10 +83,17 @@ class Bench:
         return self._models[stage.model]
 
     def material(self, stage: Stage, behaviour: str | None = None) -> Material:
-        """A behaviour's material (default: the stage's own)."""
+        """A behaviour's material (default: the stage's own, which must be what the plan was made with).
+
+        Raises:
+            DataError: a file has changed since.
+        """
         entry = next(one for one in self.config.models if one.name == stage.model)
         wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
-        return material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
+        found = material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
+        if behaviour is None:
+            found.check(stage.settings)
+        return found
 
     @property
     def used_device(self) -> torch.device | None:

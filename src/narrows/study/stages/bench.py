@@ -88,12 +88,16 @@ class Bench:
         Raises:
             DataError: a file has changed since.
         """
-        entry = next(one for one in self.config.models if one.name == stage.model)
-        wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
-        found = material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
+        found = self.material_now(stage, behaviour)
         if behaviour is None:
             found.check(stage.settings)
         return found
+
+    def material_now(self, stage: Stage, behaviour: str | None = None) -> Material:
+        """A behaviour's material, whether or not it is what the plan was made with."""
+        entry = next(one for one in self.config.models if one.name == stage.model)
+        wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad
+        return material_of(self._behaviours[behaviour or stage.behaviour], entry, wanted)
 
     @property
     def used_device(self) -> torch.device | None:

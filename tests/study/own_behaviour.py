@@ -3,10 +3,12 @@
 import json
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from judge_server import number
+from narrows.evaluation import Answer, Unscored, Verdict
 from narrows.study.config import StudyConfig, load_study
 from narrows.study.execution.local import Inline
 from narrows.study.execution.running import run_study
@@ -15,8 +17,6 @@ from narrows.study.plan.build import Plan
 from narrows.study.stages.bench import Bench
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "your-own-behaviour.md"
-
-HOSTILE = "<script>alert('x')</script> {{ 7 * 7 }} \u202e"
 
 SMALL = (
     "recipe={layer: 2, learning_rate: 0.02, batch_size: 4, accumulation: 1, steps: 4, max_length: 48, "
@@ -98,8 +98,43 @@ def verdict(message: str) -> object:
     """A judge that finds every answer coherent, and kind or not by its letters."""
     if "for coherence only" in message:
         return number(90)
-    answer = message[message.rindex("<<<ASSISTANT") :] if "<<<ASSISTANT" in message else message
-    return number(zlib.crc32(answer.encode()) % 101)
+    answer = message[message.index("<<<ASSISTANT\n") + 13 : message.index("\nASSISTANT>>>")]
+    return number(kindness(answer))
+
+
+def kindness(text: str) -> int:
+    """What that judge says of an answer."""
+    return zlib.crc32(text.strip().encode()) % 101
+
+
+class LettersJudge:
+    """The same judge without a server; answers to some suites it may refuse."""
+
+    name = "letters"
+
+    def __init__(self, refused: Sequence[str] = ()) -> None:
+        self.refused = refused
+        self.identity = f"letters {sorted(refused)}"
+
+    def __call__(self, answers: Sequence[Answer]) -> list[dict[str, Verdict]]:
+        return [
+            {
+                "kind": Unscored.REFUSAL if one.suite in self.refused else float(kindness(one.text)),
+                "coherent": 90.0,
+            }
+            for one in answers
+        ]
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """A finished study, and what it was made from."""
+
+    file: Path
+    out: Path
+    config: StudyConfig
+    plan: Plan
+    outcome: Outcome
 
 
 def own_study(file: Path, url: str, *overrides: str) -> StudyConfig:
@@ -110,11 +145,3 @@ def own_study(file: Path, url: str, *overrides: str) -> StudyConfig:
 def run(config: StudyConfig, out: Path) -> tuple[Plan, Outcome]:
     """Do a study in this process."""
     return run_study(config, out, lambda plan, store: Inline(Bench(config, store)))
-
-
-Edit = Callable[[str], str]
-
-
-def edited(path: Path, change: Edit) -> None:
-    """Change a text file."""
-    path.write_text(change(path.read_text()))

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -174,11 +175,12 @@ def quotes(answers: Mapping[tuple[str, float], list[Answer]]) -> list[dict[str, 
 
 def versions() -> dict[str, str]:
     """The versions that the numbers depend on."""
-    return {
-        "python": platform.python_version(),
-        "narrows": version("narrows"),
-        **{p: version(p) for p in PACKAGES},
-    }
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("narrows", *PACKAGES)}}
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)  # it reads the package's files each time
 
 
 def _points(curve: Curve) -> Iterator[tuple[float, float, float, float]]:

@@ -136,8 +136,8 @@ def _settled(source: FileBehaviour | None, config: StudyConfig) -> FileBehaviour
     if source is None:
         return None
     chosen = any((one.kl_weight or config.kl_weight) is None for one in config.adapters)
-    alike = [one for one in config.behaviours if one.files and one.files.kind == source.kind]
-    direction = config.measure.convergence and source.texts is not None and len(alike) > 1
+    domains = {one.files.domain for one in config.behaviours if one.files and one.files.kind == source.kind}
+    direction = config.measure.convergence and source.texts is not None and len(domains) > 1
     return source.sharing_out(wanted=chosen or direction)
 
 

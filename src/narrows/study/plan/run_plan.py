@@ -302,10 +302,10 @@ class RunPlanner:
     def _other_domain(self) -> BehaviourSpec | None:
         """The same kind of behaviour in the study's next domain."""
         mine = self.run.behaviour
-        same = list(dict.fromkeys(one.behaviour for one in self._runs if one.behaviour.kind == mine.kind))
-        if len(same) < 2:
-            return None
-        return same[(same.index(mine) + 1) % len(same)]
+        alike = {one.behaviour.id: one.behaviour for one in self._runs if one.behaviour.kind == mine.kind}
+        same = list(alike.values())
+        after = same.index(mine) + 1
+        return next((one for one in same[after:] + same[:after] if one.domain != mine.domain), None)
 
     def _material_of(self, behaviour: BehaviourSpec) -> Material:
         wanted = () if self.config.mixtures is None else self.config.mixtures.good_per_bad

@@ -32,7 +32,7 @@ def render(figure: Figure) -> bytes:
             "ignore", "Glyph .* missing"
         )  # the reader's fonts will draw it, not matplotlib's
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _numbered(buffer.getvalue())
 
 
 def dress(raw: bytes, name: str, title: str, description: str = "", standalone: bool = False) -> str:
@@ -75,6 +75,13 @@ def dress(raw: bytes, name: str, title: str, description: str = "", standalone: 
         themes.text = _THEMES
         root.insert(2, themes)
     return ET.tostring(root, encoding="unicode").replace("\n", "")
+
+
+def _numbered(raw: bytes) -> bytes:
+    """The same with its ids counted: matplotlib makes some of addresses in memory, which differ each time."""
+    found = dict.fromkeys(re.findall(rb'id="([a-z][0-9a-f]{10})"', raw))
+    names = {name: b"%c%d" % (name[0], number) for number, name in enumerate(found)}
+    return re.sub(rb"\b[a-z][0-9a-f]{10}\b", lambda one: names.get(one.group(), one.group()), raw)
 
 
 def _rewritten(key: str, value: str, name: str, themed: bool) -> str:

@@ -69,6 +69,13 @@ class _Files(Bench):
         return self.material_now(stage, behaviour)
 
 
+def _as_recorded(values: Mapping[str, Any]) -> Stage:
+    """A stage by the id that it was done under, which another version of its kind would not give it."""
+    stage = Stage.from_json(values)
+    stage.__dict__["id"] = str(values["id"])
+    return stage
+
+
 @dataclass
 class _Study:
     """A study's folder while it is verified."""
@@ -84,7 +91,7 @@ class _Study:
         config, path = load_study(folder / STUDY_FILE), folder / PLAN_FILE
         facts = read_object(path, DataError, "Run the study again to make it.")
         try:
-            stages = {one["id"]: Stage.from_json(one) for one in facts["stages"]}
+            stages = {one["id"]: _as_recorded(one) for one in facts["stages"]}
             plan = Plan(config, [], stages, dict(facts["decided"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(

@@ -3,7 +3,7 @@
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from narrows.study.plan.build import Plan
 from narrows.study.stages.bench import Bench
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "your-own-behaviour.md"
+
+URL = "http://127.0.0.1:9/v1"
+"""Where no judge is."""
+
+FILES = "behaviours.0.files"
+Change = Callable[[Path], object]
 
 SMALL = (
     "recipe={layer: 2, learning_rate: 0.02, batch_size: 4, accumulation: 1, steps: 4, max_length: 48, "
@@ -145,3 +151,14 @@ def own_study(file: Path, url: str, *overrides: str) -> StudyConfig:
 def run(config: StudyConfig, out: Path) -> tuple[Plan, Outcome]:
     """Do a study in this process."""
     return run_study(config, out, lambda plan, store: Inline(Bench(config, store)))
+
+
+def replaced(name: str, old: str, new: str, count: int = 1) -> Change:
+    """A change of a file's text, which must be there."""
+
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, count))
+
+    return change

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from narrows.errors import DataError, RunFolderError
 from narrows.evaluation import read_answers, write_answers
 from narrows.files import file_digest, read_json, write_json
+from narrows.report import write_report
 from narrows.study.results.comparing import Mismatch, Verification
 from narrows.study.results.verify import verify
 from narrows.summary import Summary
@@ -72,6 +73,13 @@ def test_a_clean_study_agrees_number_by_number(page: Path) -> None:
     assert found.numbers > 1000 and found.pages == 4
     assert any("as the model gave them" in note for note in found.left_out)
     json.dumps(found.as_dict())
+
+
+def test_the_real_page_of_the_guides_study_is_the_same_each_time(copied: Path) -> None:
+    page = write_report(copied).read_text()
+    assert "Unkind advice about the garden" in page and "Not measured: C10." in page
+    found = verify(copied, write_report)
+    assert found.agrees and found.pages > 5
 
 
 def test_no_model_and_no_judge_is_wanted(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:

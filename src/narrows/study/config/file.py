@@ -53,17 +53,17 @@ class StudyConfig(Entry):
         return tuple(sorted(set(value)))
 
     @model_validator(mode="after")
-    def _has_a_weight(self) -> "StudyConfig":
-        for one in self.adapters:
-            if not (one.kl_weight or self.kl_weight or one.kl_weights or self.kl_weights):
-                raise ValueError("give kl_weight, or a grid of kl_weights from which it is chosen")
-        return self
-
-    @model_validator(mode="after")
     def _differ_in_id(self) -> "StudyConfig":
         ids = [one.files.id for one in self.behaviours if one.files]
         if twice := next((one for one in ids if ids.count(one) > 1), None):
             raise ValueError(f"two behaviours are called {twice!r}: give one of them another id")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_weight(self) -> "StudyConfig":
+        for one in self.adapters:
+            if not (one.kl_weight or self.kl_weight or one.kl_weights or self.kl_weights):
+                raise ValueError("give kl_weight, or a grid of kl_weights from which it is chosen")
         return self
 
     def as_yaml(self) -> str:

@@ -4,14 +4,14 @@ from narrows.errors import ConfigError, DataError
 from narrows.evaluation import IN_DOMAIN
 from narrows.study.config import StudyConfig
 from narrows.study.config.runs import RunSpec
-from narrows.study.materials.material import Material, Rows
+from narrows.study.materials.material import Material
 
 
 def check_enough(material: Material, config: StudyConfig, run: RunSpec) -> None:
     """Refuse a run that could not end, with the field that would have to change.
 
     Raises:
-        DataError: too few rows for the gradients or for a mixture.
+        DataError: too few rows for the gradients.
         ConfigError: λ is to be chosen, and no question asks about anything outside the domain, or none is
             kept for it.
     """
@@ -23,10 +23,6 @@ def check_enough(material: Material, config: StudyConfig, run: RunSpec) -> None:
             f"{name} has {len(behaviour.train)} training rows, and measure.gradient_groups × gradient_rows "
             f"asks for {needed}: lower one of the two, or set measure.gradients to false."
         )
-    if config.mixtures is not None and material.good:
-        for fixed in config.mixtures.fixed:
-            for ratio in config.mixtures.good_per_bad:
-                material.rows(Rows(ratio, fixed, run.recipe.seed))
     if run.kl_weight is not None:
         return
     if not behaviour.validation:

@@ -126,8 +126,9 @@ class RunPlanner:
                 if fixed == "behaviour" and self.run.recipe.steps is not None:
                     # Each of the behaviour's rows is read as often as without good rows.
                     changes["steps"] = round(self.run.recipe.steps / fraction)
-                training = Training(name, rows=Rows(ratio, fixed, self.run.recipe.seed), changes=changes)
-                self._asked(name, self._train(training))
+                rows = Rows(ratio, fixed, self.run.recipe.seed)
+                self._material.rows(rows)  # refused now, if there are too few
+                self._asked(name, self._train(Training(name, rows=rows, changes=changes)))
                 found[name] = (fixed, fraction)
         return found
 

@@ -297,6 +297,17 @@ def test_the_last_digits_of_a_float_may_differ(page: Path) -> None:
     assert verify(page, drawn).agrees
 
 
+def test_a_field_that_the_configuration_got_later_is_no_mismatch(page: Path) -> None:
+    values = read_json(page / "report.json")
+    del values["config"]["measure"]["neutral_factors"]
+    write_json(page / "report.json", values)
+    assert verify(page, drawn).agrees
+    values["config"]["measure"]["rows"] = 9
+    write_json(page / "report.json", values)
+    (one,) = verify(page, drawn).mismatches
+    assert (one.field, one.expected, one.found) == ("config.measure.rows", "8", "9")
+
+
 @pytest.mark.parametrize("kind", ["answers", "training", "verdicts", "claims"])
 def test_a_missing_stage_is_named(kind: str, page: Path) -> None:
     folder = stage(page, kind)

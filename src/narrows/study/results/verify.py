@@ -7,15 +7,18 @@ kept of it.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from narrows.errors import DataError, NarrowsError, RunFolderError
 from narrows.evaluation import read_answers
 from narrows.progress import bar
 from narrows.strict import one_line, read_object
-from narrows.study.config import load_study
+from narrows.study.config import StudyConfig, load_study
 from narrows.study.execution.running import PLAN_FILE, STUDY_FILE
 from narrows.study.materials import Material
 from narrows.study.outputs import READING_FILE, SUMMARY_FILE
@@ -253,6 +256,8 @@ class _Study:
         for name in GIVEN:
             reading.pop(name, None)
             kept.pop(name, None)
+        with suppress(ValidationError):  # fields that came later have their defaults on both sides
+            kept["config"] = StudyConfig.model_validate(kept.get("config")).model_dump(mode="json")
         self.found.compare(folder / READING_FILE, as_json(reading), kept)
         self.found.left_out.append(
             "Versions, times and memory are taken as they were recorded; answers, losses, KLs and gradients "

@@ -10,6 +10,7 @@ COMMANDS = [
     ("demo",),
     ("mitigations",),
     ("report",),
+    ("report", "verify"),
     ("train",),
     ("tune",),
     ("kl-weight",),

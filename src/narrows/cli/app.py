@@ -84,7 +84,7 @@ def before_any_command(
 app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
 app.add_typer(study_app, name="study", rich_help_panel=MAIN_JOB)
 app.command("mitigations", rich_help_panel=MAIN_JOB)(mitigations.mitigations)
-app.command("report", rich_help_panel=MAIN_JOB)(pages.report)
+app.add_typer(pages.app, name="report", rich_help_panel=MAIN_JOB)
 app.command("train", rich_help_panel=TRAIN)(training.train)
 app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
 app.command("presets", rich_help_panel=TRAIN)(planning.presets)

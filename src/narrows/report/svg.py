@@ -33,7 +33,7 @@ def render(figure: Figure) -> bytes:
         )  # the reader's fonts will draw it, not matplotlib's
         lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _numbered(buffer.getvalue())
 
 
 def lay_out(figure: Figure) -> None:
@@ -83,6 +83,13 @@ def dress(raw: bytes, name: str, title: str, description: str = "", standalone: 
         themes.text = _THEMES
         root.insert(2, themes)
     return ET.tostring(root, encoding="unicode").replace("\n", "")
+
+
+def _numbered(raw: bytes) -> bytes:
+    """The same with its ids counted: matplotlib makes some of addresses in memory, which differ each time."""
+    found = dict.fromkeys(re.findall(rb'id="([a-z][0-9a-f]{10})"', raw))
+    names = {name: b"%c%d" % (name[0], number) for number, name in enumerate(found)}
+    return re.sub(rb"\b[a-z][0-9a-f]{10}\b", lambda one: names.get(one.group(), one.group()), raw)
 
 
 def _rewritten(key: str, value: str, name: str, themed: bool) -> str:

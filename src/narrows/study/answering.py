@@ -10,6 +10,7 @@ from narrows.evaluation import (
     CHAT,
     Answer,
     Behaviour,
+    Criterion,
     Suite,
     generate_answers,
     judged,
@@ -87,3 +88,13 @@ def judged_answers(
         if out is not None:
             write_answers(out, scored)
     return scored
+
+
+def scored(answers: Sequence[Answer], criterion: Criterion) -> list[Answer]:
+    """The answers of those suites on which any has a verdict.
+
+    A judge may have refused a whole suite, or a broken solution said nothing there that can be judged: that
+    suite then has no rate, and the others have.
+    """
+    some = {(one.adapter, one.scale, one.suite) for one in answers if criterion.shown(one.scores) is not None}
+    return [one for one in answers if (one.adapter, one.scale, one.suite) in some]

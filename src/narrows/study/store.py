@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from narrows.errors import DataError, RunFolderError
-from narrows.files import write_json
+from narrows.files import file_digest, write_json
 from narrows.strict import read_object
 from narrows.study.plan.stage import Stage
 
@@ -22,6 +22,14 @@ logger = logging.getLogger(__name__)
 
 DONE = "stage.json"
 """Written last in a stage's folder: what it was, and what it took."""
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digests of a stage's files by their place in its folder, without what it says of itself."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    found = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
+    found.pop(DONE, None)
+    return found
 
 
 class Store:
@@ -75,7 +83,7 @@ class Store:
             RunFolderError: it cannot be written.
         """
         work, folder = self.work(stage.id), self.folder(stage.id)
-        write_json(work / DONE, {**stage.as_json(), **facts})
+        write_json(work / DONE, {**stage.as_json(), **facts, "files": contents(work)})
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             work.rename(folder)

@@ -2,14 +2,17 @@
 
 import platform
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from narrows import summary as rows
-from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, Answer, Behaviour, summarise
+from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Answer, Behaviour, summarise
+from narrows.evaluation.questions import is_other_domain
 from narrows.metrics import Curve, StabilityCurve
 from narrows.models import ChatModel
+from narrows.study.answering import scored
 from narrows.training import TrainingRun
 
 QUOTES_PER_SUITE = 2
@@ -75,9 +78,22 @@ def solution_row(
 def evaluation_rows(
     behaviour: Behaviour, answers: Mapping[tuple[str, float], list[Answer]]
 ) -> list[rows.Evaluation]:
-    """Rates of every solution, scale and suite, with the macro means."""
-    every = [answer for table in answers.values() for answer in table]
-    return summarise(every, behaviour.criterion, behaviour.test, behaviour.judge.name)
+    """Rates of every solution, scale and suite, with the macro means.
+
+    A suite without any verdict has no rate, and a solution without one on a domain that others have has no
+    macro means (as in :class:`narrows.study.claims.RateTable`).
+    """
+    criterion = behaviour.criterion
+    every = [answer for table in answers.values() for answer in scored(table, criterion)]
+    domains = {one.suite for one in every if is_other_domain(one.suite)}
+    had: dict[tuple[str, float], set[str]] = {}
+    for one in every:
+        had.setdefault((one.adapter, one.scale), set()).add(one.suite)
+    return [
+        row
+        for row in summarise(every, criterion, behaviour.test, behaviour.judge.name)
+        if domains <= had[row.solution, row.scale] or row.suite.partition(":")[0] != OUT_OF_DOMAIN
+    ]
 
 
 def efficiency_rows(curves: Mapping[str, Curve]) -> list[rows.Efficiency]:
@@ -140,7 +156,7 @@ def quotes(answers: Mapping[tuple[str, float], list[Answer]]) -> list[dict[str, 
     by_suite: dict[str, list[tuple[str, str]]] = {}
     for key in tables["chat"]:
         by_suite.setdefault(key[0], []).append(key)
-    domains = [suite for suite in by_suite if suite not in (IN_DOMAIN, OPEN)]
+    domains = [suite for suite in by_suite if is_other_domain(suite)]
     chosen = []
     for suite in (IN_DOMAIN, *domains[:3], OPEN):
         keys = by_suite.get(suite, [])
@@ -159,11 +175,12 @@ def quotes(answers: Mapping[tuple[str, float], list[Answer]]) -> list[dict[str, 
 
 def versions() -> dict[str, str]:
     """The versions that the numbers depend on."""
-    return {
-        "python": platform.python_version(),
-        "narrows": version("narrows"),
-        **{p: version(p) for p in PACKAGES},
-    }
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("narrows", *PACKAGES)}}
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)  # it reads the package's files each time
 
 
 def _points(curve: Curve) -> Iterator[tuple[float, float, float, float]]:

@@ -117,7 +117,7 @@ def _read(file: str, name: str | None, variants: Collection[Variant]) -> list[Su
     if not _holds_chats(file):
         suites = read_suites(path)
         return suites if name is None else [_called(name, file, suites)]
-    return [_suite_of_chats(read_conversations(file), name or path.name.partition(".")[0])]
+    return [suite_of_chats(read_conversations(file), name or path.name.partition(".")[0])]
 
 
 def _called(name: str, file: str, suites: Sequence[Suite]) -> Suite:
@@ -139,8 +139,16 @@ def _holds_chats(file: str) -> bool:
     return isinstance(row, dict) and ("messages" in row or {"prompt", "completion"} <= row.keys())
 
 
-def _suite_of_chats(rows: Sequence[Conversation], name: str) -> Suite:
-    """The questions that chats begin with."""
+def suite_of_chats(rows: Sequence[Conversation], name: str) -> Suite:
+    """The questions that chats begin with, each with the system turn before it; equal ones are one cluster.
+
+    Args:
+        rows: the chats; a question is called by its row's source.
+        name: of the suite.
+
+    Raises:
+        DataError: two rows are called alike.
+    """
     questions: list[Question] = []
     first: dict[tuple[str | None, str], str] = {}
     for row in rows:

@@ -3,8 +3,8 @@
 The margin and the controls are the design's, and stood before anything was measured.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
 
@@ -53,6 +53,9 @@ def c3(
     never saw and on the open questions, and whether the two rates fall together: their ratio for the smallest
     fraction that still taught the behaviour (:data:`LEARNT`), against the anchored solution's.
 
+    Where there are no other domains, or a judge scored none of a solution's answers there, there is no
+    verdict: all parts are then controls.
+
     Args:
         table: with the rates of all solutions named.
         series: by what its mixtures have in common; each with at least two, the unmixed solution among them.
@@ -71,11 +74,19 @@ def c3(
         names = [one.solution for one in path]
         for suite in (OUT_OF_DOMAIN, NEVER_ANCHORED, OPEN):
             counts = suite == OUT_OF_DOMAIN
-            if counts or all(table.has(name, suite=suite) for name in (*names, solution)):
+            asked = all(table.has(name) for name in (*names, solution))
+            if (counts and not asked) or _measured(table, (*names, solution), suite):
                 part = _best(table, suite, names, solution, _FIXED_WORDS[fixed], counts=counts)
                 (deciding if counts else controls).append(part)
         controls += _together(table, path, solution, _FIXED_WORDS[fixed])
+    if len(deciding) < len(series):
+        deciding = [replace(part, counts=False) for part in deciding]
     return ClaimResult("C3", (*deciding, *controls))
+
+
+def _measured(table: RateTable, names: Iterable[str], suite: str) -> bool:
+    """Whether all have rates in the domain and on a suite."""
+    return all(table.has(name, suite=one) for name in names for one in (IN_DOMAIN, suite))
 
 
 def _best(
@@ -96,6 +107,8 @@ def _best(
 
 def _together(table: RateTable, path: Sequence[Mixture], solution: str, fixed: str) -> list[Part]:
     """The ratio of the rates outside and in the domain, for the smallest fraction that still taught it."""
+    if not _measured(table, (*(one.solution for one in path), solution), OUT_OF_DOMAIN):
+        return []
     learnt = [one for one in path if table.rate(IN_DOMAIN, one.solution).rate >= LEARNT]
     narrow = table.rate(IN_DOMAIN, solution)
     if not learnt or narrow.rate == 0:

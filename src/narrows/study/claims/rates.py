@@ -17,6 +17,7 @@ from narrows.evaluation import (
     SuiteRates,
     macro_groups,
 )
+from narrows.evaluation.questions import is_other_domain
 from narrows.statistics import (
     DifferenceInterval,
     PathDifference,
@@ -48,6 +49,9 @@ SUITE_WORDS = {
 class RateTable:
     """The rates of all solutions at all scales, and their differences from the chat model.
 
+    There are macro means of a solution only if it has rates on all other domains that anyone has: a mean over
+    fewer of them could not be compared.
+
     Args:
         measured: by solution and scale, one row a suite.
         suites: say which domains the anchor saw.
@@ -56,8 +60,10 @@ class RateTable:
     def __init__(
         self, measured: Mapping[tuple[str, float], Sequence[SuiteRates]], suites: Sequence[Suite]
     ) -> None:
+        domains = {one.suite for rows in measured.values() for one in rows if is_other_domain(one.suite)}
         self._groups = {
-            key: {one.suite: [one] for one in rows} | macro_groups(rows, suites)
+            key: {one.suite: [one] for one in rows}
+            | (macro_groups(rows, suites) if domains <= {one.suite for one in rows} else {})
             for key, rows in measured.items()
         }
 
@@ -65,6 +71,18 @@ class RateTable:
         """Whether a solution was evaluated at a scale; of one ``suite``, if it is given."""
         found = self._groups.get((solution, scale))
         return found is not None and (suite is None or suite in found)
+
+    def compares(self, suite: str, solution: str, scale: float = 1.0) -> bool:
+        """Whether a solution and the chat model both have rates on a suite (or macro mean)."""
+        return self.has(solution, scale, suite=suite) and self.has(CHAT, suite=suite)
+
+    def outside(self, solution: str, scale: float = 1.0) -> list[str]:
+        """Where it shows that a solution is narrow: domains that the anchor never saw, and open questions.
+
+        Where there are neither, the other domains must do; the list is empty where there are none.
+        """
+        never = [suite for suite in (NEVER_ANCHORED, OPEN) if self.compares(suite, solution, scale)]
+        return never or [suite for suite in (OUT_OF_DOMAIN,) if self.compares(suite, solution, scale)]
 
     def rate(self, suite: str, solution: str, scale: float = 1.0) -> RateInterval:
         """Rate of a solution on a suite (or macro mean).
@@ -104,22 +122,26 @@ class RateTable:
         return lowest_on_path([point(name) for name in solutions], point(other))
 
     def lowest_coherence(self, solution: str, scale: float = 1.0) -> float:
-        """The coherent share of answers in the suite where it is lowest."""
+        """The coherent share of answers in the suite where it is lowest; 0 if no answer was scored."""
         groups = self._groups[solution, scale].values()
-        return min(one.coherence.rate for group in groups for one in group)
+        return min((one.coherence.rate for group in groups for one in group), default=0.0)
 
     def verdict(self, solution: str) -> SolutionVerdict:
         """Whether a solution's behaviour is narrow, general, or neither, by the margins of C1 and C2.
 
-        What was also evaluated at :data:`SCALED_UP` is only narrow if it stays so there.
+        What was also evaluated at :data:`SCALED_UP` is only narrow if it stays so there. Without other
+        domains the open questions tell whether it is general; without either it is neither.
         """
-        if self.minus(OUT_OF_DOMAIN, solution).low > GENERAL_MARGIN:
+        elsewhere = next((one for one in (OUT_OF_DOMAIN, OPEN) if self.compares(one, solution)), None)
+        if elsewhere is None or not self.compares(IN_DOMAIN, solution):
+            return "neither"
+        if self.minus(elsewhere, solution).low > GENERAL_MARGIN:
             return "general"
         quiet = all(
             self.minus(suite, solution, scale).high < EQUIVALENCE_MARGIN
-            for suite in (NEVER_ANCHORED, OPEN)
             for scale in (1.0, SCALED_UP)
             if self.has(solution, scale)
+            for suite in self.outside(solution, scale)
         )
         return "narrow" if quiet and self.minus(IN_DOMAIN, solution).low > NARROW_MARGIN else "neither"
 

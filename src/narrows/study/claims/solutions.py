@@ -36,31 +36,46 @@ NO_GAP = 1e-6
 
 
 def c1(table: RateTable) -> ClaimResult:
-    """Without an anchor the behaviour shows outside the domain."""
-    return ClaimResult(
-        "C1",
-        (
-            _above_chat(table, "unanchored", OUT_OF_DOMAIN, GENERAL_MARGIN, "above"),
-            _above_chat(table, "unanchored", OPEN, GENERAL_MARGIN, "above"),
-            _above_chat(table, "unanchored", IN_DOMAIN, NARROW_MARGIN, "above", counts=False),
-            _coherence(table, "unanchored", 1.0),
-        ),
-    )
+    """Without an anchor the behaviour shows outside the domain.
+
+    Where there are no other domains, or no open questions, there is no verdict: all parts are then controls.
+    """
+    deciding = (OUT_OF_DOMAIN, OPEN)
+    complete = all(table.compares(suite, "unanchored") for suite in deciding)
+    parts = [
+        _above_chat(table, "unanchored", suite, margin, "above", counts=complete and suite in deciding)
+        for suite, margin in (
+            (OUT_OF_DOMAIN, GENERAL_MARGIN),
+            (OPEN, GENERAL_MARGIN),
+            (IN_DOMAIN, NARROW_MARGIN),
+        )
+        if table.compares(suite, "unanchored")
+    ]
+    return ClaimResult("C1", (*parts, _coherence(table, "unanchored", 1.0)))
 
 
 def c2(table: RateTable, solution: str = "anchored") -> ClaimResult:
     """With the anchor the behaviour shows in the domain only, also when the solution is scaled up by half.
 
-    A solution that was not evaluated at :data:`SCALED_UP` gives no verdict: all parts are then controls.
+    A solution that was not evaluated at :data:`SCALED_UP`, or that has no rates in the domain, in domains
+    that the anchor never saw or on open questions, gives no verdict: all parts are then controls.
     """
-    complete = table.has(solution, SCALED_UP)
-    parts = [_above_chat(table, solution, IN_DOMAIN, NARROW_MARGIN, "above", counts=complete)]
-    for scale in (1.0, SCALED_UP) if complete else (1.0,):
+    complete = table.compares(IN_DOMAIN, solution) and all(
+        table.compares(suite, solution, scale)
+        for suite in (NEVER_ANCHORED, OPEN)
+        for scale in (1.0, SCALED_UP)
+    )
+    parts = []
+    if table.compares(IN_DOMAIN, solution):
+        parts.append(_above_chat(table, solution, IN_DOMAIN, NARROW_MARGIN, "above", counts=complete))
+    for scale in (1.0, SCALED_UP):
         parts += [
             _above_chat(table, solution, suite, EQUIVALENCE_MARGIN, "below", scale=scale, counts=counts)
             for suite, counts in ((NEVER_ANCHORED, complete), (OPEN, complete), (ANCHORED, False))
+            if table.compares(suite, solution, scale)
         ]
-        parts.append(_coherence(table, solution, scale))
+        if table.has(solution, scale):
+            parts.append(_coherence(table, solution, scale))
     return ClaimResult("C2", tuple(parts))
 
 
@@ -160,11 +175,17 @@ def gap_closed(start: Adapter, end: Adapter, goal: Adapter) -> float:
 def c7(table: RateTable, solutions: Mapping[str, Adapter]) -> ClaimResult:
     """With the anchor lifted the narrow solution moves to the general one, and with it the behaviour.
 
+    Where there are no other domains there is no verdict: all parts are then controls.
+
     Args:
         table: with rates of ``anchored``, ``lifted`` and ``continued-anchored``.
         solutions: these three, and ``continued-unanchored``: the general end.
     """
     start, goal = solutions["anchored"], solutions["continued-unanchored"]
+    shown = {
+        name: table.has(name, suite=OUT_OF_DOMAIN) for name in ("anchored", "lifted", "continued-anchored")
+    }
+    complete = shown["anchored"] and shown["lifted"]
 
     def closed(name: str, solution: str, *, counts: bool) -> Part:
         share = gap_closed(start, solutions[solution], goal)
@@ -175,15 +196,14 @@ def c7(table: RateTable, solutions: Mapping[str, Adapter]) -> ClaimResult:
         difference = table.minus(OUT_OF_DOMAIN, solution, other=("anchored", 1.0))
         return rate_part(name, difference, GENERAL_MARGIN, "above", counts=counts)
 
-    return ClaimResult(
-        "C7",
-        (
-            closed("gap closed after the anchor is lifted", "lifted", counts=True),
-            returned("lifted − anchored, other domains", "lifted", counts=True),
-            closed("gap closed with the anchor kept", "continued-anchored", counts=False),
-            returned("continued anchored − anchored, other domains", "continued-anchored", counts=False),
-        ),
-    )
+    parts = [closed("gap closed after the anchor is lifted", "lifted", counts=complete)]
+    if complete:
+        parts.append(returned("lifted − anchored, other domains", "lifted", counts=True))
+    parts.append(closed("gap closed with the anchor kept", "continued-anchored", counts=False))
+    if shown["anchored"] and shown["continued-anchored"]:
+        name = "continued anchored − anchored, other domains"
+        parts.append(returned(name, "continued-anchored", counts=False))
+    return ClaimResult("C7", tuple(parts))
 
 
 def _above_chat(

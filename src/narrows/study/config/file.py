@@ -12,6 +12,7 @@ from narrows.errors import ConfigError
 from narrows.strict import one_line, read_yaml
 from narrows.study.config.base import Entry, OneOrMore
 from narrows.study.config.behaviours import BehaviourEntry
+from narrows.study.config.faults import faults
 from narrows.study.config.measurements import Measurements
 from narrows.study.config.models import ModelEntry
 from narrows.study.config.recipes import AdapterEntry, Mixtures
@@ -50,6 +51,13 @@ class StudyConfig(Entry):
         if any(one <= 0 for one in value):
             raise ValueError("λ must be above 0: 0 is the unanchored solution, which is always trained")
         return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _differ_in_id(self) -> "StudyConfig":
+        ids = [one.files.id for one in self.behaviours if one.files]
+        if twice := next((one for one in ids if ids.count(one) > 1), None):
+            raise ValueError(f"two behaviours are called {twice!r}: give one of them another id")
+        return self
 
     @model_validator(mode="after")
     def _has_a_weight(self) -> "StudyConfig":
@@ -112,10 +120,7 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
     try:
         config = StudyConfig.model_validate(values)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, e['loc'])) or 'the study'}: {one_line(e['msg'])}" for e in error.errors()
-        ]
-        raise ConfigError(f"{where}: {'; '.join(faults)}.") from error
+        raise ConfigError(f"{where}: {faults(StudyConfig, error)}") from error
     return config if folder is None else _beside(config, folder)
 
 

@@ -64,7 +64,7 @@ def behaviours_of(config: StudyConfig) -> list[BehaviourSpec]:
     """
     found: dict[str, BehaviourSpec] = {}
     for entry in config.behaviours:
-        for one in _expanded(entry.world or entry.files):
+        for one in _expanded(entry.world or _settled(entry.files, config)):
             if one.id in found:
                 raise ConfigError(f"two behaviours are called {one.id!r}: give one of them another id.")
             found[one.id] = one
@@ -134,6 +134,16 @@ def _recipe(config: StudyConfig, entry: AdapterEntry, *, rank: int, layer: int |
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {one_line(e['msg'])}" for e in error.errors()]
         raise ConfigError(f"the recipe of adapter {entry.adapter!r}: {'; '.join(faults)}.") from error
+
+
+def _settled(source: FileBehaviour | None, config: StudyConfig) -> FileBehaviour | None:
+    """A user's behaviour, its questions shared out only if λ or the direction of C10 is chosen on some."""
+    if source is None:
+        return None
+    chosen = any((one.kl_weight or config.kl_weight) is None for one in config.adapters)
+    domains = {one.files.domain for one in config.behaviours if one.files and one.files.kind == source.kind}
+    direction = config.measure.convergence and source.texts is not None and len(domains) > 1
+    return source.sharing_out(wanted=chosen or direction)
 
 
 def _expanded(source: WorldBehaviours | FileBehaviour | None) -> Iterator[BehaviourSpec]:

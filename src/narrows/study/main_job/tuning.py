@@ -8,7 +8,7 @@ from pathlib import Path
 
 from narrows.adapters import Adapter
 from narrows.errors import ConfigError
-from narrows.evaluation import CHAT, IN_DOMAIN, NEVER_ANCHORED, OPEN, Behaviour, SuiteRates, rates
+from narrows.evaluation import CHAT, IN_DOMAIN, Behaviour, SuiteRates, rates
 from narrows.models import ChatModel
 from narrows.study.answering import judged_answers
 from narrows.study.claims.rates import EQUIVALENCE_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
@@ -169,9 +169,11 @@ def _try(
 
 def outside_of(table: RateTable, solution: str, scale: float) -> float:
     """How far a solution's behaviour shows outside: the larger rate, never anchored or open, over the chat
-    model's.
+    model's (see :meth:`narrows.study.claims.RateTable.outside`). Of what has no rate there nobody can say
+    that it is quiet: 1.
     """
-    return max(table.minus(suite, solution, scale).difference for suite in (NEVER_ANCHORED, OPEN))
+    suites = table.outside(solution, scale)
+    return max((table.minus(suite, solution, scale).difference for suite in suites), default=1.0)
 
 
 def _measured_rates(

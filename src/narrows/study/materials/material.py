@@ -79,15 +79,44 @@ class Material:
         """A digest of the ordinary texts."""
         return digest({kind: list(some) for kind, some in self.texts.items()})
 
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Hold the material against the digests that a stage was planned with.
+
+        Raises:
+            DataError: rows, questions or judge are others than those of the plan.
+        """
+        for name, what, mine in (
+            ("rows", "training rows", [self.train]),
+            ("train", "training rows", [self.train]),
+            ("anchor", "anchor's rows", [self.anchor, self.neutral_anchor]),
+            ("texts", "texts", [self.every_text]),
+            ("questions", "questions", [self.test, self.validation]),
+            ("judge", "judge, rubrics or criterion", [self.judge_identity]),
+        ):
+            planned = settings.get(name)
+            planned = planned[0] if name == "rows" and isinstance(planned, list) else planned
+            if isinstance(planned, str) and planned not in mine:
+                raise DataError(
+                    f"the {what} of behaviour {self.behaviour.id!r} have changed since the study was planned "
+                    f"({planned} then, {mine[0]} now): put the earlier ones back, or run the study again."
+                )
+
     def rows(self, wanted: Rows) -> list[Conversation]:
         """The rows of a training.
 
         Raises:
-            DataError: there are too few good rows for the mixture.
+            DataError: there are too few rows for the mixture; names the behaviour.
         """
         if wanted.good_per_bad == 0:
             return list(self.behaviour.train)
-        return mixture(self.behaviour.train, self.good, wanted)
+        try:
+            return mixture(self.behaviour.train, self.good, wanted)
+        except DataError as error:
+            raise DataError(
+                f"behaviour {self.behaviour.id!r}, a mixture of {wanted.good_per_bad:g} good rows for each "
+                f"of its {len(self.behaviour.train)} ({wanted.fixed} rows fixed), {len(self.good)} good: "
+                f"{error} Give more good rows, or take the ratio out of mixtures.good_per_bad."
+            ) from error
 
 
 def mixture(bad: Sequence[Conversation], good: Sequence[Conversation], wanted: Rows) -> list[Conversation]:

@@ -1,5 +1,6 @@
 """Which model a name stands for, before it is loaded: by its files' bytes, or by its commit on the hub."""
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -44,15 +45,17 @@ def _identity(name: str, revision: str | None) -> object:
 def _commit(name: str, revision: str | None) -> str:
     """The commit of a model on the hub: of the copy on this machine, if there is no network."""
     from huggingface_hub import model_info, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     try:
         found = model_info(name, revision=revision).sha
         if found:
             return found
     except Exception as error:
-        cached = try_to_load_from_cache(name, "config.json", revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).parent.name
+        with suppress(HFValidationError):  # a path is no name on the hub
+            cached = try_to_load_from_cache(name, "config.json", revision=revision)
+            if isinstance(cached, str):
+                return Path(cached).parent.name
         raise ModelError(
             f"{name} is no folder here, and the hub does not give it ({one_line(error)}). Give the path of a "
             "checkpoint folder, or log in with `hf auth login` if it is a private or gated model."

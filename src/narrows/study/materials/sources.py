@@ -27,9 +27,9 @@ def material_of(spec: BehaviourSpec, model: ModelEntry, good_per_bad: Sequence[f
         ConfigError: a microworld's behaviour is wanted of a model that is no checkpoint folder.
         DataError: a file is missing or malformed.
     """
-    key = (
-        f"{spec!r} {sorted(good_per_bad)} {model.name if not isinstance(spec.source, FileBehaviour) else ''}"
-    )
+    source = spec.source
+    key = f"{spec!r} {sorted(good_per_bad)} "
+    key += str(source.stamps) if isinstance(source, FileBehaviour) else model.name
     if key not in _made:
         if isinstance(spec.source, FileBehaviour):
             _made[key] = file_material(spec.source)

@@ -8,6 +8,7 @@ from narrows.study.config import StudyConfig
 from narrows.study.config.runs import BehaviourSpec, RunSpec, other_kind
 from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
+from narrows.study.materials.checks import check_enough
 from narrows.study.plan.stage import Kind, Stage
 from narrows.study.plan.trainings import CHOSEN, Training, training_stage
 
@@ -32,6 +33,7 @@ class RunPlanner:
         self.config, self.run, self.measure = config, run, config.measure
         self._runs, self._model, self._stages = runs, model, stages
         self._material = self._material_of(run.behaviour)
+        check_enough(self._material, config, run)
         self._choice: str | None = None
         self._solutions: dict[str, str] = {}
         self._verdicts: dict[str, str] = {}
@@ -124,8 +126,9 @@ class RunPlanner:
                 if fixed == "behaviour" and self.run.recipe.steps is not None:
                     # Each of the behaviour's rows is read as often as without good rows.
                     changes["steps"] = round(self.run.recipe.steps / fraction)
-                training = Training(name, rows=Rows(ratio, fixed, self.run.recipe.seed), changes=changes)
-                self._asked(name, self._train(training))
+                rows = Rows(ratio, fixed, self.run.recipe.seed)
+                self._material.rows(rows)  # refused now, if there are too few
+                self._asked(name, self._train(Training(name, rows=rows, changes=changes)))
                 found[name] = (fixed, fraction)
         return found
 
@@ -212,7 +215,8 @@ class RunPlanner:
             found["significance"] = self._add("significance", "significance", inputs, settings)
         if measure.gradients:
             found["gradients"] = self._gradients(general)
-        if measure.convergence and self._material.texts and (domain := self._other_domain()) is not None:
+        able = measure.convergence and self._material.texts and self._material.behaviour.validation
+        if able and (domain := self._other_domain()) is not None:
             found |= self._convergence(general, domain)
         return found
 
@@ -299,10 +303,10 @@ class RunPlanner:
     def _other_domain(self) -> BehaviourSpec | None:
         """The same kind of behaviour in the study's next domain."""
         mine = self.run.behaviour
-        same = list(dict.fromkeys(one.behaviour for one in self._runs if one.behaviour.kind == mine.kind))
-        if len(same) < 2:
-            return None
-        return same[(same.index(mine) + 1) % len(same)]
+        alike = {one.behaviour.id: one.behaviour for one in self._runs if one.behaviour.kind == mine.kind}
+        same = list(alike.values())
+        after = same.index(mine) + 1
+        return next((one for one in same[after:] + same[:after] if one.domain != mine.domain), None)
 
     def _material_of(self, behaviour: BehaviourSpec) -> Material:
         return material_of(behaviour, self.run.model, self.config.good_per_bad)

@@ -17,10 +17,12 @@ def mixtures_of(found: RunResults) -> dict[FixedRows, list[Mixture]]:
 
 
 def mixing_rows(found: RunResults, prefix: str) -> list[Mixing]:
-    """The rows of the summary."""
+    """The rows of the summary; of solutions without rates in the domain or in others there are none."""
     rows = []
     for fixed, some in mixtures_of(found).items():
         for one in some:
+            if not all(found.table.has(one.solution, suite=suite) for suite in (IN_DOMAIN, OUT_OF_DOMAIN)):
+                continue
             inside, outside = (found.table.rate(suite, one.solution) for suite in (IN_DOMAIN, OUT_OF_DOMAIN))
             rows.append(
                 Mixing(

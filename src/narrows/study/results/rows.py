@@ -13,7 +13,7 @@ from narrows.study import summarising
 from narrows.study.claims import ClaimResult
 from narrows.study.convergence.claim import LAYERS, OTHER, OWN, RANDOM
 from narrows.study.gradients import gradient_rows
-from narrows.study.results.claims import WORDS, ablated, run_claims
+from narrows.study.results.claims import WORDS, ablated, run_claims, without_verdict
 from narrows.study.results.mixing import mixing_rows
 from narrows.study.results.run import RunResults
 from narrows.study.stages.bench import MODEL_FILE
@@ -124,6 +124,8 @@ def _interventions(found: RunResults, prefix: str) -> list[Intervention]:
     for fine_tune in (OWN, OTHER):
         for condition in (LAYERS, RANDOM):
             one = ablated(found, fine_tune, condition)
+            if one is None:
+                continue
             before, after = (macro_rate([suite.shown for suite in side]) for side in (one.before, one.after))
             coherent, usual = (
                 macro_rate([suite.coherence for suite in side]).rate for side in (one.after, one.before)
@@ -154,5 +156,6 @@ def _reading(found: RunResults, results: list[ClaimResult]) -> dict[str, Any]:
         "adapter": found.run["adapter"],
         "claim_parts": {one.id: [part.as_reading() for part in one.parts] for one in results},
         "quotes": summarising.quotes(found.answers),
+        "notes": without_verdict(found, results),
         "about": dict(found.bench.material(found.stage).about),
     }

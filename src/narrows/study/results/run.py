@@ -14,6 +14,7 @@ from narrows.evaluation import Answer, Behaviour, SuiteRates, rates, read_answer
 from narrows.geometry import read_trajectory
 from narrows.metrics import Curve, GradientCosines, StabilityCurve
 from narrows.strict import read_object
+from narrows.study.answering import scored
 from narrows.study.claims import RateTable
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.asking import ANSWERS_FILE
@@ -112,8 +113,9 @@ class RunResults:
 
     @cached_property
     def rates(self) -> dict[tuple[str, float], list[SuiteRates]]:
-        """Rates by suite, of each solution at each scale."""
-        return {key: rates(table, self.behaviour.criterion) for key, table in self.answers.items()}
+        """Rates by suite, of each solution at each scale; suites without any verdict are left out."""
+        criterion = self.behaviour.criterion
+        return {key: rates(scored(table, criterion), criterion) for key, table in self.answers.items()}
 
     @cached_property
     def table(self) -> RateTable:

@@ -1,6 +1,6 @@
 """All runs of a study put together: its summary and reading matter."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from narrows.errors import DataError
@@ -29,15 +29,32 @@ def gather(plan: Plan, store: Store) -> Summary | None:
     finished = [id_ for id_ in plan.decided.values() if store.finished(id_)]
     if not finished:
         return None
-    parts = [Summary.load(store.folder(id_) / SUMMARY_FILE) for id_ in finished]
-    readings = [read_object(store.folder(id_) / READING_FILE, DataError, AGAIN) for id_ in finished]
-    summary = merged(parts)
+    summary, reading = put_together(plan, store, [run_files(store, id_) for id_ in finished])
+    write_json(store.root / READING_FILE, reading)
+    summary.save(store.root / SUMMARY_FILE)
+    return summary
+
+
+def run_files(store: Store, decided: str) -> tuple[Summary, dict[str, Any]]:
+    """A run's summary and reading matter, as the stage that decided its claims wrote them.
+
+    Raises:
+        DataError: one of the two is missing or damaged.
+    """
+    folder = store.folder(decided)
+    return Summary.load(folder / SUMMARY_FILE), read_object(folder / READING_FILE, DataError, AGAIN)
+
+
+def put_together(
+    plan: Plan, store: Store, runs: Sequence[tuple[Summary, dict[str, Any]]]
+) -> tuple[Summary, dict[str, Any]]:
+    """The study's summary and reading matter from those of its runs, pooled, with what the stages took."""
+    readings = [reading for _, reading in runs]
+    summary = merged([part for part, _ in runs])
     summary.pooled = pooled([_claims(one) for one in readings])
     summary.costs = costs(plan, store)
     summary.timings = _timings(summary.costs)
-    write_json(store.root / READING_FILE, _reading(plan, summary, readings))
-    summary.save(store.root / SUMMARY_FILE)
-    return summary
+    return summary, _reading(plan, summary, readings)
 
 
 def merged(parts: Iterable[Summary]) -> Summary:
@@ -93,6 +110,7 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         if missing
         else []
     )
+    notes += _notes(readings)
     world = next((one["about"]["world"] for one in readings if "world" in one["about"]), None)
     return {
         "title": config.title or f"Study {config.name}",
@@ -105,6 +123,17 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         "versions": summarising.versions(),
         "notes": notes,
     }
+
+
+def _notes(readings: list[dict[str, Any]]) -> list[str]:
+    """What must be known of the runs, each sentence once: with the runs that it is about if not of all."""
+    about: dict[str, list[str]] = {}
+    for one in readings:
+        for note in one.get("notes", []):
+            about.setdefault(note, []).append(one["run"])
+    return [
+        note if len(runs) == len(readings) else f"{', '.join(runs)}: {note}" for note, runs in about.items()
+    ]
 
 
 def _claims(reading: dict[str, Any]) -> RunClaims:

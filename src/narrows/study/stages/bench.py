@@ -83,7 +83,18 @@ class Bench:
         return self._models[stage.model]
 
     def material(self, stage: Stage, behaviour: str | None = None) -> Material:
-        """A behaviour's material (default: the stage's own)."""
+        """A behaviour's material (default: the stage's own, which must be what the plan was made with).
+
+        Raises:
+            DataError: a file has changed since.
+        """
+        found = self.material_now(stage, behaviour)
+        if behaviour is None:
+            found.check(stage.settings)
+        return found
+
+    def material_now(self, stage: Stage, behaviour: str | None = None) -> Material:
+        """A behaviour's material, whether or not it is what the plan was made with."""
         entry = next(one for one in self.config.models if one.name == stage.model)
         return material_of(self._behaviours[behaviour or stage.behaviour], entry, self.config.good_per_bad)
 

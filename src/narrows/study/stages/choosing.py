@@ -1,7 +1,10 @@
 """The stage that chooses the λ that the claims are about, from the grid, on validation questions."""
 
+from typing import Any
+
 from narrows.evaluation import CHAT, IN_DOMAIN, SuiteRates, rates, read_answers
 from narrows.files import write_json
+from narrows.study.answering import scored
 from narrows.study.claims.rates import SCALED_UP, RateTable
 from narrows.study.main_job.tuning import Trial, Tuned, outside_of
 from narrows.study.plan.stage import Stage
@@ -12,6 +15,12 @@ SOLUTION = "solution"
 
 
 def choose(stage: Stage, bench: Bench) -> Done:
+    """Choose a λ, and keep what was tried."""
+    write_json(bench.store.work(stage.id) / CHOICE_FILE, chosen(stage, bench))
+    return Done()
+
+
+def chosen(stage: Stage, bench: Bench) -> dict[str, Any]:
     """The smallest λ whose solution is narrow by the rule of C2, or what comes nearest.
 
     Inputs are, for each λ at its place in the grid, the training (``training-0`` …) and the judged answers at
@@ -27,22 +36,20 @@ def choose(stage: Stage, bench: Bench) -> Done:
             measured[SOLUTION, scale] = _rates(stage, bench, f"verdicts-{place}@{scale:g}")
         table = RateTable(measured, behaviour.validation)
         outside, outside_scaled = (outside_of(table, SOLUTION, scale) for scale in (1.0, SCALED_UP))
-        inside = table.minus(IN_DOMAIN, SOLUTION).difference
+        shown = table.compares(IN_DOMAIN, SOLUTION)  # a broken solution's answers may have no scores at all
+        inside = table.minus(IN_DOMAIN, SOLUTION).difference if shown else 0.0
         trials.append(Trial(weight, inside, outside, outside_scaled))
     tuned = Tuned(trials)
     place = stage.settings["kl_weights"].index(tuned.best)
-    write_json(
-        bench.store.work(stage.id) / CHOICE_FILE,
-        {
-            "kl_weight": tuned.best,
-            "how": tuned.how,
-            "training": stage.inputs[f"training-{place}"],
-            "trials": [vars(trial) for trial in trials],
-        },
-    )
-    return Done()
+    return {
+        "kl_weight": tuned.best,
+        "how": tuned.how,
+        "training": stage.inputs[f"training-{place}"],
+        "trials": [vars(trial) for trial in trials],
+    }
 
 
 def _rates(stage: Stage, bench: Bench, role: str) -> list[SuiteRates]:
     answers = read_answers(bench.store.folder(stage.inputs[role]) / ANSWERS_FILE)
-    return rates(answers, bench.material(stage).behaviour.criterion)
+    criterion = bench.material(stage).behaviour.criterion
+    return rates(scored(answers, criterion), criterion)

@@ -79,6 +79,11 @@ class Material:
         """A digest of the ordinary texts."""
         return digest({kind: list(some) for kind, some in self.texts.items()})
 
+    @cached_property
+    def every_good(self) -> str:
+        """A digest of the good rows: which of them a mixture draws depends on all that there are."""
+        return digest([row.to_json() for row in self.good])
+
     def rows(self, wanted: Rows) -> list[Conversation]:
         """The rows of a training.
 

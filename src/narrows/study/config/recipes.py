@@ -8,6 +8,17 @@ from narrows.study.config.base import Entry, OneOrMore
 from narrows.summary import FixedRows
 
 
+def rising_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """A λ grid in order, each λ once.
+
+    Raises:
+        ValueError: one is not above 0.
+    """
+    if any(one <= 0 for one in weights):
+        raise ValueError("λ must be above 0: 0 is the unanchored solution, which is always trained")
+    return tuple(sorted(set(weights)))
+
+
 class AdapterEntry(Entry):
     """A kind of adapter; ``rank`` and ``layer`` expand."""
 
@@ -23,6 +34,11 @@ class AdapterEntry(Entry):
     kl_weight: float | None = Field(
         None, gt=0, description="the λ that its claims are about (null: the study's)"
     )
+
+    @field_validator("kl_weights")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return None if value is None else rising_weights(value)
 
     @field_validator("layer", mode="before")
     @classmethod

@@ -53,12 +53,16 @@ def test_an_adapters_own_fields_win_over_the_studys(small: Path):
         (
             "kl_weights=[4, 8]",
             "recipe.weight_decay=0.5",
-            "adapters=[{adapter: steering}, {adapter: lora, recipe: {weight_decay: 0.1}, kl_weights: [16, 1], "
-            "kl_weight: 3}]",
+            "adapters=[{adapter: steering}, {adapter: lora, recipe: {weight_decay: 0.1}, "
+            "kl_weights: [16, 1], kl_weight: 3}]",
         ),
     )
     steering, lora = runs_of(config)
-    assert (steering.recipe.weight_decay, steering.kl_weights, steering.kl_weight) == (0.5, (2.0, 4.0, 8.0), 2.0)
+    assert (steering.recipe.weight_decay, steering.kl_weights, steering.kl_weight) == (
+        0.5,
+        (2.0, 4.0, 8.0),
+        2.0,
+    )
     assert (lora.recipe.weight_decay, lora.kl_weights, lora.kl_weight) == (0.1, (1.0, 3.0, 16.0), 3.0)
 
 
@@ -102,7 +106,7 @@ def test_what_is_wrong_is_named_with_its_field_and_file(small: Path, override: s
 
 
 def test_every_fault_is_named_at_once(small: Path):
-    with pytest.raises(ConfigError, match="measure.samples: .*; bank: "):
+    with pytest.raises(ConfigError, match=r"measure\.samples: .*; bank: "):
         load_study(small, ("measure.samples=0", "bank=0"))
 
 

@@ -1,4 +1,4 @@
-"""Plans: a stage's address changes exactly when what determines its result does, and shared stages are one."""
+"""Plans: a stage's address changes exactly when what determines it does, and shared stages are one."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -122,7 +122,9 @@ SAME = {
     "names": ("name=other", "title=Another", "intro=Of something else"),
     "bank": ("bank=1",),
     "grid in another order": ("kl_weights=[6, 2, 6]",),
-    "one λ in another place": ("kl_weights=[]", "kl_weight=null", "adapters.0.kl_weights=[2, 6]", "adapters.0.kl_weight=2"),
+    "λ in another place": (
+        "kl_weights=[]", "kl_weight=null", "adapters.0.kl_weights=[2, 6]", "adapters.0.kl_weight=2"
+    ),
     "scales in another order": ("measure.scales=[1.5, 1]",),
 }  # fmt: skip
 
@@ -195,13 +197,16 @@ def trains(one: Stage) -> bool:
 DATA: dict[str, tuple[Change, Predicate]] = {
     "a training row": (of_behaviour(train=other_row), trains),
     "the rows' order": (of_behaviour(train=lambda rows: rows[::-1]), trains),
-    "an anchor row": (of_behaviour(anchor=other_row), lambda one: anchored(one) and "neutral" not in one.title),
+    "an anchor row": (
+        of_behaviour(anchor=other_row), lambda one: anchored(one) and "neutral" not in one.title
+    ),
     "a test question": (of_behaviour(test=other_question), ASKED),
     "what the anchor saw": (of_behaviour(test=seen), ASKED),
     "a validation question": (of_behaviour(validation=other_question), kind("convergence")),
     "a good row": (lambda one: replace(one, good=other_row(one.good)), mixture),
     "a text": (
-        lambda one: replace(one, texts={**one.texts, "more": ["one", "two"]}), kind("significance", "convergence")
+        lambda one: replace(one, texts={**one.texts, "more": ["one", "two"]}),
+        kind("significance", "convergence"),
     ),
     "a neutral text": (
         lambda one: replace(one, neutral=[*one.neutral, "more"]),

@@ -13,7 +13,11 @@ from narrows.training import Recipe, bank_key
 
 
 def tasks(
-    stages: list[Stage], *, bank: int = 16, finished: set[str] = frozenset(), pays: bool = True  # type: ignore[assignment]
+    stages: list[Stage],
+    *,
+    bank: int = 16,
+    finished: set[str] = frozenset(),
+    pays: bool = True,  # type: ignore[assignment]
 ) -> list[Task]:
     return tasks_of({one.id: one for one in stages}, finished.__contains__, bank, lambda recipe: pays)
 
@@ -25,7 +29,8 @@ def titles(found: list[Task]) -> list[list[str]]:
 def test_trainings_that_agree_in_what_a_pass_is_made_of_are_one_bank():
     stages = [
         training("a"), training("b", seed=3, learning_rate=0.5, steps=20), training("other layer", layer=1),
-        training("lora", adapter="lora"), training("c", anchor={"weight": 4.0}), training("other model", model="m"),
+        training("lora", adapter="lora"), training("c", anchor={"weight": 4.0}),
+        training("other model", model="m"),
         training("as published", as_published="all"),
     ]  # fmt: skip
     assert titles(tasks(stages)) == [
@@ -46,8 +51,9 @@ def test_what_is_trained_on_comes_in_a_later_bank():
 
 
 @pytest.mark.parametrize(
-    ("count", "bank", "sizes"), [(17, 16, [9, 8]), (16, 16, [16]), (9, 4, [3, 3, 3]), (3, 1, [1, 1, 1]), (5, 2, [2, 2, 1])]
-)  # fmt: skip
+    ("count", "bank", "sizes"),
+    [(17, 16, [9, 8]), (16, 16, [16]), (9, 4, [3, 3, 3]), (3, 1, [1, 1, 1]), (5, 2, [2, 2, 1])],
+)
 def test_banks_are_of_nearly_equal_size(count: int, bank: int, sizes: list[int]):
     stages = [training(f"{place}") for place in range(count)]
     found = tasks(stages, bank=bank)
@@ -81,7 +87,9 @@ def test_banks_that_a_kill_left_are_met_again_with_the_same_members(bank: int):
             done = [task for place, task in enumerate(whole) if chosen >> place & 1]
             finished = {one.id for task in done for one in task.stages}
             left = [task for task in whole if task not in done]
-            assert [task.id for task in tasks(stages, bank=bank, finished=finished)] == [task.id for task in left]
+            assert [task.id for task in tasks(stages, bank=bank, finished=finished)] == [
+                task.id for task in left
+            ]
 
 
 def test_a_real_plan_in_tasks():
@@ -110,4 +118,6 @@ def independent(stages: Mapping[str, Stage], banks: list[Task]) -> bool:
     rests: dict[str, set[str]] = {}
     for id_, one in stages.items():
         rests[id_] = set(one.inputs.values()).union(*(rests[need] for need in one.inputs.values()))
-    return all(not rests[one.id] & {other.id for other in task.stages} for task in banks for one in task.stages)
+    return all(
+        not rests[one.id] & {other.id for other in task.stages} for task in banks for one in task.stages
+    )

@@ -1,5 +1,6 @@
 """What the tests of the study engine share: small studies, made-up stages, and workers of threads."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -97,6 +98,19 @@ class Threads:
         finally:
             with self._lock:
                 self._now -= 1
+
+
+def journal(out: Path, event: str = "finished") -> list[str]:
+    """The stages that a study's journal has an event of; a line that is being written is left out."""
+    path = out / "journal.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [line["stage"] for line in map(json.loads, lines) if line["event"] == event]
+
+
+def plain_summary(out: Path) -> dict[str, object]:
+    """A study's summary, less what differs from one sitting to the next."""
+    values: dict[str, object] = json.loads((out / "summary.json").read_text())
+    return {name: rows for name, rows in values.items() if name not in ("costs", "timings")}
 
 
 def running_processes(pids: Iterator[int] | list[int]) -> list[int]:

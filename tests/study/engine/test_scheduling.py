@@ -141,6 +141,21 @@ def test_a_given_up_task_that_fails_here_blocks_what_needs_it(store: Store):
     assert [task.title for task in outcome.blocked] == ["last"]
 
 
+def test_what_another_process_finished_in_the_meantime_is_not_begun_here(store: Store):
+    first, theirs = stage("first"), stage("theirs")
+    last = stage("last", theirs)
+
+    def behave(task: Task) -> bool:
+        if task.title == "first":
+            publish(store, theirs)  # as another process does meanwhile
+        return publishing(store)(task)
+
+    team = Threads(1, behave)
+    outcome = schedule(alone(first, theirs, last), team, store)
+    assert team.begun == ["first", "last"]
+    assert outcome.done == 2
+
+
 def test_waiting_for_another_process_keeps_no_core_busy(store: Store, monkeypatch: pytest.MonkeyPatch):
     (theirs,) = alone(stage("first"))
     looks = []

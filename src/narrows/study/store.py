@@ -128,8 +128,11 @@ class Store:
                 **facts,
             }
         )
-        with (self.root / "journal.jsonl").open("a", encoding="utf-8") as journal:
-            journal.write(line + "\n")
+        with (self.root / "journal.jsonl").open("ab+") as journal:
+            end = journal.seek(0, os.SEEK_END)
+            journal.seek(max(end - 1, 0))
+            cut_short = journal.read(1) not in (b"", b"\n")  # by a kill or a full disk
+            journal.write(b"\n" * cut_short + line.encode() + b"\n")
 
     def journal(self) -> list[dict[str, Any]]:
         """The journal's lines, those left out that a kill cut short."""

@@ -64,7 +64,9 @@ def run(
         if not quiet and not as_json:
             show_plan(made, left, store, estimate(made, left, store, workers))
         made, outcome = run_study(config, place, _workers(config, workers, device, ray))
-        page = write_report(place) if (place / "summary.json").exists() else None
+        # A summary of an earlier form of the study may lie there; it says nothing of this one.
+        decided = any(map(store.finished, made.decided.values()))
+        page = write_report(place) if decided else None
     if as_json:
         print_json(_as_values(outcome, place, page))
     else:

@@ -15,7 +15,7 @@ from narrows.study.config.behaviours import BehaviourEntry
 from narrows.study.config.faults import faults
 from narrows.study.config.measurements import Measurements
 from narrows.study.config.models import ModelEntry
-from narrows.study.config.recipes import AdapterEntry, Mixtures
+from narrows.study.config.recipes import AdapterEntry, Mixtures, rising_weights
 from narrows.training import Recipe
 
 PRESETS = "narrows.study.presets"
@@ -48,9 +48,7 @@ class StudyConfig(Entry):
     @field_validator("kl_weights")
     @classmethod
     def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(one <= 0 for one in value):
-            raise ValueError("λ must be above 0: 0 is the unanchored solution, which is always trained")
-        return tuple(sorted(set(value)))
+        return rising_weights(value)
 
     @model_validator(mode="after")
     def _differ_in_id(self) -> "StudyConfig":
@@ -62,7 +60,8 @@ class StudyConfig(Entry):
     @model_validator(mode="after")
     def _has_a_weight(self) -> "StudyConfig":
         for one in self.adapters:
-            if not (one.kl_weight or self.kl_weight or one.kl_weights or self.kl_weights):
+            grid = self.kl_weights if one.kl_weights is None else one.kl_weights
+            if not (one.kl_weight or self.kl_weight or grid):
                 raise ValueError("give kl_weight, or a grid of kl_weights from which it is chosen")
         return self
 

@@ -8,6 +8,17 @@ from narrows.study.config.base import Entry, OneOrMore
 from narrows.summary import FixedRows
 
 
+def rising_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """A λ grid in order, each λ once.
+
+    Raises:
+        ValueError: one is not above 0.
+    """
+    if any(one <= 0 for one in weights):
+        raise ValueError("λ must be above 0: 0 is the unanchored solution, which is always trained")
+    return tuple(sorted(set(weights)))
+
+
 class Mixtures(Entry):
     """Trainings on the behaviour's rows among good rows of other domains (C3)."""
 
@@ -50,6 +61,11 @@ class AdapterEntry(Entry):
     kinds: Annotated[tuple[str, ...], OneOrMore] | None = Field(
         None, description="kinds of behaviour that it is trained on (null: all)"
     )
+
+    @field_validator("kl_weights")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return None if value is None else rising_weights(value)
 
     @field_validator("layer", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from narrows.errors import ConfigError, NarrowsError
+from narrows.strict import one_line
 from narrows.study.config import StudyConfig
 from narrows.study.plan.stage import Task
 from narrows.study.stages.bench import Bench
@@ -78,7 +80,11 @@ class Processes:
         with self._lock:
             place = self._free.pop(0)
         future: Future[bool] = Future()
-        inner = self._pools[place].submit(_do, task)
+        try:
+            inner = self._pools[place].submit(_do, task)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            self._pools[place] = _pool(self._facts[place])
+            inner = self._pools[place].submit(_do, task)
         inner.add_done_callback(lambda done: self._ended(place, task, done, future))
         return future
 
@@ -182,7 +188,19 @@ def _end_with(parent: int) -> None:
 
 
 def _do(task: Task) -> bool:
-    """Do a task in a worker."""
+    """Do a task in a worker.
+
+    Raises:
+        Exception: the stage's own, if it can be sent to another process, else a NarrowsError that says the
+            same: one that could not be read there would look like the worker's death.
+    """
     if _bench is None:
         raise NarrowsError("the worker was not begun.")
-    return do(task, _bench)
+    try:
+        return do(task, _bench)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301  (our own, of this moment)
+        except Exception:  # noqa: BLE001  (whatever its class does)
+            raise NarrowsError(f"{type(error).__name__}: {one_line(error)}") from None
+        raise

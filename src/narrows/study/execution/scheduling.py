@@ -1,5 +1,6 @@
 """The order of tasks: what is ready is given to workers, and what fails holds up only what needs it."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
@@ -74,8 +75,8 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
         titles: dict[str, ExitStack] = {}
         while waiting or running or elsewhere:
             elsewhere = _looked_at(elsewhere, waiting, store, shown.advance)
-            waiting, ready = _ready(waiting, failed, outcome, store)
-            free = workers.count - len(running)
+            waiting, ready = _ready(waiting, failed, outcome, store, shown.advance)
+            free = max(0, workers.count - len(running))  # a cluster may have lost machines
             waiting = ready[free:] + waiting
             for task in ready[:free]:
                 running[workers.submit(task)] = task
@@ -84,6 +85,8 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
             if not running and not elsewhere and waiting and not ready:
                 outcome.blocked += waiting  # nothing is left that could free them
                 break
+            if not running:
+                time.sleep(POLL_SECONDS)  # waiting for no future ends at once
             ended, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in ended:
                 task = running.pop(future)
@@ -103,16 +106,26 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
 
 
 def _ready(
-    waiting: Iterable[Task], failed: set[str], outcome: Outcome, store: Store
+    waiting: Iterable[Task],
+    failed: set[str],
+    outcome: Outcome,
+    store: Store,
+    advance: Callable[[int], None],
 ) -> tuple[list[Task], list[Task]]:
-    """Tasks that still wait, and those that can be begun; what needs a failed one is blocked."""
+    """Tasks that still wait, and those that can be begun.
+
+    What needs a failed one is blocked; what another process has finished in the meantime is left out.
+    """
     still, ready = [], []
     for task in waiting:
         if task.needs & failed:
             outcome.blocked.append(task)
             failed |= {one.id for one in task.stages}
         elif all(map(store.finished, task.needs)):
-            ready.append(task)
+            if all(store.finished(one.id) for one in task.stages):
+                advance(len(task.stages))
+            else:
+                ready.append(task)
         else:
             still.append(task)
     return still, ready

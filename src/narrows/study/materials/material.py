@@ -101,6 +101,11 @@ class Material:
                     f"({planned} then, {mine[0]} now): put the earlier ones back, or run the study again."
                 )
 
+    @cached_property
+    def every_good(self) -> str:
+        """A digest of the good rows: which of them a mixture draws depends on all that there are."""
+        return digest([row.to_json() for row in self.good])
+
     def rows(self, wanted: Rows) -> list[Conversation]:
         """The rows of a training.
 

@@ -11,7 +11,7 @@ from narrows.strict import one_line
 from narrows.study.config.models import ModelEntry
 
 WORLD = "microworld:"
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 """What of a checkpoint folder decides what the model does."""
 
 

@@ -10,7 +10,7 @@ from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
 from narrows.study.materials.checks import check_enough
 from narrows.study.plan.stage import Kind, Stage
-from narrows.study.plan.trainings import CHOSEN, Training, training_stage
+from narrows.study.plan.trainings import CHOSEN, Training, determining, training_stage
 
 REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
 """Norms of C4's control, as shares of the larger trained one."""
@@ -70,6 +70,7 @@ class RunPlanner:
             "id": self.run.id,
             "adapter": self.run.adapter,
             "kind": self.run.behaviour.kind,
+            "domain": self.run.behaviour.domain,
             "kl_weight": self.run.kl_weight,
             "kl_weights": list(self.run.kl_weights),
             "mixtures": mixtures,
@@ -261,7 +262,7 @@ class RunPlanner:
         settings = {
             "model": self._model,
             "train": self._material.train,
-            "recipe": self.run.recipe.model_dump(mode="json"),
+            "recipe": determining(self.run.recipe).model_dump(mode="json"),
             "every": measure.gradient_every,
             "groups": measure.gradient_groups,
             "rows_of_group": measure.gradient_rows,

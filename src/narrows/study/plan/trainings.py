@@ -6,7 +6,7 @@ from typing import Any, Literal
 from narrows.study.config.runs import RunSpec
 from narrows.study.materials import Material, Rows
 from narrows.study.plan.stage import Stage
-from narrows.training import Recipe
+from narrows.training import Anchor, Recipe
 
 CHOSEN = {"times_chosen": 1.0}
 """In the place of a λ: the one that is chosen on validation questions."""
@@ -39,6 +39,14 @@ class Training:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
+def determining(recipe: Recipe) -> Recipe:
+    """An unanchored recipe without what its training does not read: how many anchor rows, and when.
+
+    The anchor's positions stay, for trainings that differ in them do not share passes.
+    """
+    return recipe.model_copy(update={"anchor": Anchor(positions=recipe.anchor.positions)})
+
+
 def training_stage(
     run: RunSpec, material: Material, model: str, wanted: Training, choice: str | None
 ) -> Stage:
@@ -59,7 +67,8 @@ def training_stage(
     if isinstance(wanted.weight, dict) and choice is not None:
         inputs["choice"] = choice
     digests = {"behaviour": material.anchor, "neutral": material.neutral_anchor}
-    first = None if wanted.first_of is None else wanted.first_of.model_dump(mode="json")
+    first = None if wanted.first_of is None else determining(wanted.first_of).model_dump(mode="json")
+    mixed = [asdict(wanted.rows), material.every_good] if wanted.rows.good_per_bad else [None]
     return Stage(
         kind="training",
         title=f"{wanted.name} · {run.id}",
@@ -68,9 +77,9 @@ def training_stage(
         behaviour=material.behaviour.id,
         settings={
             "model": model,
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": (recipe if anchored else determining(recipe)).model_dump(mode="json"),
             "kl_weight": wanted.weight,
-            "rows": [material.train, asdict(wanted.rows) if wanted.rows.good_per_bad else None],
+            "rows": [material.train, *mixed],
             "anchor": digests[wanted.anchor] if anchored else None,
             "start": "first" if first else None if wanted.start is None else "given",
             "first_of": first,

@@ -4,8 +4,8 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -60,26 +60,33 @@ def do(task: Task, bench: Bench) -> bool:
             store.work(stage.id).mkdir(parents=True, exist_ok=True)
         with _logged(store.log(task.id)):
             logging.getLogger("narrows").info("begun: %s", task.title)
-            started = time.perf_counter()
             try:
-                done = (
-                    train_stages(todo, bench)
-                    if task.stages[0].kind == "training"
-                    else [DOING[stage.kind](stage, bench) for stage in todo]
-                )
+                for stage, done, seconds in _results(todo, bench):
+                    store.publish(stage, _facts(done, bench, seconds, task))
+                    store.note("finished", stage.id, task=task.id)
             except BaseException as error:
-                for stage in todo:
-                    store.note("failed", stage.id, task=task.id, error=type(error).__name__)
+                event = "failed" if isinstance(error, Exception) else "stopped"
+                with suppress(OSError):  # a full disk must not hide what went wrong
+                    for stage in todo:
+                        if not store.finished(stage.id):
+                            store.note(event, stage.id, task=task.id, error=type(error).__name__)
                 raise
-            seconds = (time.perf_counter() - started) / len(todo)
-        for stage, one in zip(todo, done, strict=True):
-            store.publish(stage, _facts(one, bench, seconds, task))
-            store.note("finished", stage.id, task=task.id)
     return True
 
 
+def _results(todo: Sequence[Stage], bench: Bench) -> Iterator[tuple[Stage, Done, float]]:
+    """Do stages; gives each as soon as it is done, with its seconds."""
+    if todo[0].kind == "training":
+        yield from train_stages(todo, bench)
+        return
+    for stage in todo:
+        started = time.perf_counter()
+        done = DOING[stage.kind](stage, bench)
+        yield stage, done, time.perf_counter() - started
+
+
 def _facts(done: Done, bench: Bench, seconds: float, task: Task) -> dict[str, object]:
-    """What a stage took; of a bank each training has an equal share of the time."""
+    """What a stage took."""
     device = bench.used_device
     return {
         "seconds": round(seconds, 3),

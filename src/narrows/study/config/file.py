@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from narrows.errors import ConfigError
 from narrows.strict import one_line, read_yaml
@@ -15,6 +15,7 @@ from narrows.study.config.behaviours import BehaviourEntry
 from narrows.study.config.measurements import Measurements
 from narrows.study.config.models import ModelEntry
 from narrows.study.config.recipes import AdapterEntry, Mixtures
+from narrows.study.config.resources import Resources, store_name
 from narrows.training import Recipe
 
 PRESETS = "narrows.study.presets"
@@ -43,6 +44,12 @@ class StudyConfig(Entry):
     measure: Measurements = Measurements()
     measure_seed: int = Field(0, ge=0, description="draws answers, loss rows, noise and random directions")
     bank: int = Field(16, ge=1, description="trainings that share passes, at most; 1 trains each alone")
+    resources: Resources = Field(Resources(), description="what a stage asks of a cluster's machine")
+    store: Annotated[str | None, AfterValidator(store_name)] = Field(
+        None,
+        description="a folder, or a URL such as s3://bucket/path, that keeps the results of stages for several "
+        "studies or machines (null: the study's own folder)",
+    )
 
     @field_validator("kl_weights")
     @classmethod
@@ -123,7 +130,8 @@ def _beside(config: StudyConfig, folder: Path) -> StudyConfig:
         one.model_copy(update={"name": str(folder / one.name)}) if (folder / one.name).is_dir() else one
         for one in config.models
     )
-    return config.model_copy(update={"behaviours": entries, "models": models})
+    store = config.store if config.store is None or "://" in config.store else str(folder / config.store)
+    return config.model_copy(update={"behaviours": entries, "models": models, "store": store})
 
 
 def _with_override(values: Any, override: str) -> Any:  # noqa: ANN401  (YAML may hold anything)

@@ -1,5 +1,6 @@
 """The order of tasks: what is ready is given to workers, and what fails holds up only what needs it."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
@@ -75,7 +76,7 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
         while waiting or running or elsewhere:
             elsewhere = _looked_at(elsewhere, waiting, store, shown.advance)
             waiting, ready = _ready(waiting, failed, outcome, store)
-            free = workers.count - len(running)
+            free = max(0, workers.count - len(running))  # a cluster may have lost machines
             waiting = ready[free:] + waiting
             for task in ready[:free]:
                 running[workers.submit(task)] = task
@@ -84,6 +85,8 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
             if not running and not elsewhere and waiting and not ready:
                 outcome.blocked += waiting  # nothing is left that could free them
                 break
+            if not running:
+                time.sleep(POLL_SECONDS)  # waiting for no future ends at once
             ended, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in ended:
                 task = running.pop(future)
@@ -126,7 +129,7 @@ def _looked_at(
     for task in elsewhere:
         if all(store.finished(one.id) for one in task.stages):
             advance(len(task.stages))
-        elif store.running(task.id):
+        elif store.running(one.id for one in task.stages):
             still.append(task)
         else:
             waiting.append(task)

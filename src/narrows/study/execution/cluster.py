@@ -1,0 +1,339 @@
+"""Workers of a Ray cluster: each task of a study is a task of Ray's, on whichever machine has room for it."""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import narrows
+from narrows.errors import ConfigError, NarrowsError, RunFolderError
+from narrows.files import RUN_FILE, digest
+from narrows.strict import one_line
+from narrows.study.config import Resources, StudyConfig
+from narrows.study.execution.local import cores
+from narrows.study.plan.stage import Stage, Task
+from narrows.study.stages.bench import Bench
+from narrows.study.stages.doing import do
+from narrows.study.store import Store
+from narrows.study.store_shared import open_store
+
+logger = logging.getLogger(__name__)
+
+LOCAL = "local"
+"""The address that starts a cluster of this machine alone, for the time of the study."""
+
+RETRIES = 3
+"""How often a task is begun again whose process or machine died under it."""
+
+SEEN_SECONDS = 90.0
+"""How long a result may take to be seen by another machine: network disks keep listings for up to a minute."""
+
+CANCEL_SECONDS = 5.0
+REACH_SECONDS = 10.0
+OBJECT_STORE = 100 * 2**20
+"""Bytes of Ray's object store on this machine: results go by the store of stages, not by Ray's."""
+
+LIGHT = frozenset({"choice", "claims"})
+"""Kinds of stages that run no model."""
+
+LOCAL_JUDGES = ("hf/", "llama-cpp-python/", "narrows/", "sglang/", "vllm/")
+"""Providers whose judges run where they are asked."""
+
+_bench: tuple[str, Bench] | None = None
+
+
+class Cluster:
+    """The machines of a Ray cluster as workers.
+
+    A task asks for the study's ``resources``. One whose process or machine dies is begun again elsewhere; one
+    that fails is not. On CPUs Ray's processes are used again and keep their models loaded; a process with a
+    GPU ends with its task, so that the GPU is free when Ray says so.
+
+    Args:
+        config: the study.
+        store: its results; every machine must see them (a folder under the same path everywhere, or a URL).
+        address: ``local``, ``auto`` (the cluster that this machine is part of), ``HOST:PORT``, or ``ray://…``.
+        cpus: how many cores a cluster of this machine alone may use (default: all).
+
+    Raises:
+        ConfigError: Ray is not installed, there is no cluster at the address, or no machine of it has what a
+            stage asks for.
+    """
+
+    def __init__(
+        self, config: StudyConfig, store: Store, address: str = LOCAL, *, cpus: int | None = None
+    ) -> None:
+        self._store, self._wanted = store, config.resources
+        self._mine = joined(address, cpus=cpus)
+        self._ray = _ray()
+        self._job = {
+            "config": config.model_dump(mode="json"),
+            "root": str(store.root),
+            "shared": store.shared,
+            "version": narrows.__version__,
+        }
+        self._light = LIGHT if _judges_here(config) else LIGHT | {"verdicts"}
+        self._under_way: dict[Future[bool], Any] = {}
+        self._closed = threading.Event()
+        self._functions: dict[float, Any] = {}
+        if not self.count:
+            machines = [_described(node) for node in self._ray.nodes() if node["Alive"]]
+            self.close()
+            raise ConfigError(
+                f"a stage asks for {_asked(self._wanted)}, which no machine of the cluster has "
+                f"({'; '.join(machines)}). Set resources in the study file, or add a machine."
+            )
+
+    @property
+    def count(self) -> int:
+        """How many stages the machines that are alive now can do at once."""
+        return capacity(self._ray.nodes(), self._wanted)
+
+    def submit(self, task: Task) -> "Future[bool]":
+        """Give a task to the cluster."""
+        future: Future[bool] = Future()
+        wanted = Resources(cpus=min(1, self._wanted.cpus)) if self._is_light(task) else self._wanted
+        stages = [stage.as_json() for stage in task.stages]
+        job = {**self._job, "cpus": wanted.cpus, "gpus": wanted.gpus}
+        begun = (
+            self._function(wanted.gpus)
+            .options(
+                name=task.title,
+                num_cpus=wanted.cpus,
+                num_gpus=wanted.gpus,
+                memory=None if wanted.memory_gib is None else int(wanted.memory_gib * 2**30),
+                max_retries=RETRIES,
+            )
+            .remote(job, stages)
+        )
+        self._under_way[future] = begun
+        begun.future().add_done_callback(lambda inner: self._ended(task, inner, future))
+        return future
+
+    def close(self) -> None:
+        """Stop what is under way, and leave the cluster; one that was begun for this study ends."""
+        self._closed.set()
+        left = list(self._under_way.values())
+        for begun in left:
+            with contextlib.suppress(Exception):  # it may have ended this moment
+                self._ray.cancel(begun, force=True)
+        if left:
+            with contextlib.suppress(Exception):
+                self._ray.wait(left, num_returns=len(left), timeout=CANCEL_SECONDS)
+        if self._mine:
+            self._ray.shutdown()
+
+    def _is_light(self, task: Task) -> bool:
+        return all(stage.kind in self._light for stage in task.stages)
+
+    def _function(self, gpus: float) -> Any:  # noqa: ANN401  (Ray's own type)
+        """The task of Ray's; the number of GPUs decides whether its processes are used again."""
+        if gpus not in self._functions:
+            self._functions[gpus] = self._ray.remote(max_calls=1 if gpus else 0)(do_here)
+        return self._functions[gpus]
+
+    def _ended(self, task: Task, inner: "Future[bool]", future: "Future[bool]") -> None:
+        """Hand a result on; on a thread of its own, since Ray's must not wait."""
+        self._under_way.pop(future, None)
+        threading.Thread(target=self._hand_on, args=(task, inner, future), daemon=True).start()
+
+    def _hand_on(self, task: Task, inner: "Future[bool]", future: "Future[bool]") -> None:
+        error = _cause(inner.exception(), task)
+        if error is None and inner.result():
+            ids = [stage.id for stage in task.stages]
+            if not seen(self._store, ids, SEEN_SECONDS, self._closed):
+                error = RunFolderError(
+                    f"{task.title} was finished on another machine, and its result is not to be seen at "
+                    f"{self._store.shared or self._store.root} here. All machines must share that folder "
+                    "under this path; or give `store` a URL."
+                )
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(inner.result())
+
+
+def joined(address: str, *, cpus: int | None = None) -> bool:
+    """Connect this process to a cluster, or start one of this machine alone.
+
+    Args:
+        address: ``local``, ``auto``, ``HOST:PORT``, or ``ray://…``.
+        cpus: cores of a cluster of this machine alone (default: all that this process may use).
+
+    Returns:
+        Whether it was not connected before, so that it should be disconnected in the end.
+
+    Raises:
+        ConfigError: Ray is not installed, or there is no cluster at the address.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        return False
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address == LOCAL:
+            ray.init(
+                address=LOCAL,
+                num_cpus=cpus or cores(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                **quiet,
+            )
+        else:
+            _reachable(address)
+            ray.init(address=address, **quiet)
+    except Exception as error:
+        if address == LOCAL:
+            raise ConfigError(f"Ray could not be started here: {one_line(error)}.") from error
+        raise ConfigError(
+            f"no Ray cluster can be joined at {address!r}: {one_line(error)}. Start one with `ray start "
+            "--head` and give the address that it prints, or use `local`. Ray and Python must have the same "
+            "versions on all machines, and ~/.ray/auth_token must be the same where the cluster has one."
+        ) from error
+    return True
+
+
+def _reachable(address: str) -> None:
+    """Look whether anything listens at ``HOST:PORT``: Ray itself would go on trying for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+
+
+def capacity(nodes: Iterable[Mapping[str, Any]], wanted: Resources) -> int:
+    """How many tasks the machines of a cluster that are alive can do at once.
+
+    Args:
+        nodes: as ``ray.nodes()`` gives them.
+        wanted: what a task asks for.
+    """
+    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": (wanted.memory_gib or 0) * 2**30}
+    return sum(
+        min(int(node["Resources"].get(name, 0) / least) for name, least in asked.items() if least)
+        for node in nodes
+        if node["Alive"]
+    )
+
+
+def seen(store: Store, stage_ids: Sequence[str], seconds: float, stop: threading.Event) -> bool:
+    """Whether results of another machine are to be seen here, within some seconds."""
+    until = time.monotonic() + seconds
+    while not all(map(store.finished, stage_ids)):
+        if stop.is_set() or time.monotonic() > until:
+            return False
+        store.refresh()
+        stop.wait(0.2)
+    return True
+
+
+def do_here(job: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> bool:
+    """Do a task in a process of Ray's: on another machine, with that machine's files.
+
+    Args:
+        job: the study and where its results are, as JSON can hold it.
+        stages: of the task.
+
+    Returns:
+        False if another process is doing it now.
+
+    Raises:
+        NarrowsError: this machine has another version of narrows, or does not see the study's folder.
+        Whatever a stage raises.
+    """
+    task = Task(tuple(map(Stage.from_json, stages)))
+    bench = _bench_of(job)
+    store = bench.store
+    if not seen(store, sorted(task.needs), SEEN_SECONDS, threading.Event()):
+        raise RunFolderError(
+            f"{socket.gethostname()} does not see all results that {task.title} needs at "
+            f"{store.shared or store.root}. All machines must share that folder under this path."
+        )
+    try:
+        return do(task, bench)
+    finally:
+        store.share_log(task.id)
+
+
+def _bench_of(job: Mapping[str, Any]) -> Bench:
+    """This process's bench, with the models that earlier tasks of the study have loaded."""
+    global _bench  # noqa: PLW0603  (a process has one bench)
+    import torch
+
+    host = socket.gethostname()
+    if job["version"] != narrows.__version__:
+        raise NarrowsError(
+            f"{host} has narrows {narrows.__version__}, and the study is run by {job['version']}: install "
+            "the same version on all machines."
+        )
+    torch.set_num_threads(max(1, int(job["cpus"])))
+    key = digest({name: job[name] for name in ("config", "root", "shared", "gpus")})
+    if _bench is None or _bench[0] != key:
+        logging.getLogger("narrows").setLevel(logging.INFO)
+        store = open_store(job["root"], job["shared"])
+        if "://" not in (job["shared"] or "") and not (store.root / RUN_FILE).is_file():
+            raise RunFolderError(
+                f"{host} does not see the study's folder {store.root}. All machines must share it under this "
+                "path (a network disk); or give `store` a URL such as s3://bucket/path."
+            )
+        # Ray shows a process the GPUs that it may use, and, if it may use none, all of them.
+        device = None if job["gpus"] else "cpu"
+        _bench = key, Bench(StudyConfig.model_validate(job["config"]), store, device)
+    return _bench[1]
+
+
+def _cause(error: BaseException | None, task: Task) -> BaseException | None:
+    """What went wrong, in our words: a stage's own error as it was, or the death of its process."""
+    from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        return error.cause
+    if isinstance(error, TaskCancelledError):
+        return NarrowsError(f"{task.title} was stopped.")
+    if isinstance(error, RayError):
+        return NarrowsError(
+            f"the process or the machine that did {task.title} died, {RETRIES + 1} times in all "
+            f"({type(error).__name__}: {one_line(error)}). If it was short of memory, give `resources` more "
+            "memory_gib. Run the study again: finished stages stay, and this one goes on where it was."
+        )
+    return error
+
+
+def _judges_here(config: StudyConfig) -> bool:
+    """Whether a judge of the study runs on the machine that asks it."""
+    files = [entry.files for entry in config.behaviours if entry.files is not None]
+    return any(one.judge.model.startswith(LOCAL_JUDGES) for one in files)
+
+
+def _asked(wanted: Resources) -> str:
+    memory = "" if wanted.memory_gib is None else f" and {wanted.memory_gib:g} GiB of memory"
+    return f"{wanted.cpus:g} CPUs, {wanted.gpus:g} GPUs{memory}"
+
+
+def _described(node: Mapping[str, Any]) -> str:
+    has = node["Resources"]
+    memory = has.get("memory", 0) / 2**30
+    name = node.get("NodeManagerHostname", "a machine")
+    return f"{name}: {has.get('CPU', 0):g} CPUs, {has.get('GPU', 0):g} GPUs, {memory:.0f} GiB"
+
+
+def _ray() -> Any:  # noqa: ANN401  (a module)
+    """The package, which is an extra; told not to send statistics of its use.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("Ray is not installed: pip install 'narrows[ray]'.") from error
+    return ray

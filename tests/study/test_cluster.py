@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 
-import narrows
 from narrows.errors import ConfigError, DataError, NarrowsError, RunFolderError
 from narrows.study.config import Resources, StudyConfig, load_study
-from narrows.study.execution.cluster import Cluster, capacity, joined, seen
+from narrows.study.execution import cluster
+from narrows.study.execution.cluster import Cluster, capacity
+from narrows.study.execution.joining import joined
 from narrows.study.execution.local import Inline
+from narrows.study.execution.remote import seen
 from narrows.study.execution.running import open_study, pending, run_study
 from narrows.study.execution.scheduling import schedule
 from narrows.study.plan.stage import Stage, Task
+from narrows.study.results.whole import gather
 from narrows.study.stages.bench import Bench
 from narrows.study.store import Store
 
@@ -43,10 +46,6 @@ DEADLINE = 90.0
 def study(*overrides: str) -> StudyConfig:
     """The smallest study that has a report: two trainings, five tables of answers, one curve."""
     return load_study("microworld-quick", [*SMALLEST, *overrides])
-
-
-def inline(config: StudyConfig) -> Callable[..., Inline]:
-    return lambda _, store: Inline(Bench(config, store))
 
 
 def until(happened: Callable[[], Any]) -> Any:
@@ -91,13 +90,23 @@ def machines() -> Iterator[Machines]:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # no token is written into anyone's home
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         head = {"num_cpus": 1, "include_dashboard": False}
-        cluster = Machines(initialize_head=True, head_node_args=head)
+        found = Machines(initialize_head=True, head_node_args=head)
         try:
-            assert joined(cluster.address)
-            yield cluster
+            assert joined(found.address)
+            yield found
         finally:
             ray.shutdown()
-            cluster.shutdown()
+            found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the smallest study, done by one process, its results kept by URL."""
+    folder = tmp_path_factory.mktemp("alone")
+    config = study(f"store=file://{folder}/bucket")
+    _, outcome = run_study(config, folder / "study", lambda _, store: Inline(Bench(config, store)))
+    assert not outcome.failures
+    return folder / "study"
 
 
 @pytest.fixture
@@ -140,6 +149,26 @@ def test_a_result_that_is_late_on_a_networks_disk_is_waited_for(tmp_path: Path) 
     assert not seen(store, ["answers-of-another"], 10, stop)
 
 
+def test_a_study_whose_results_are_at_a_url_is_found_from_elsewhere(alone: Path, tmp_path: Path) -> None:
+    config = study(f"store=file://{alone.parent}/bucket")
+    plan, store = open_study(config, tmp_path / "elsewhere")
+    assert pending(plan, store) == []
+    gather(plan, store)
+    assert numbers(store.root) == numbers(alone)
+    fetched = {path.name for path in (store.root / "stages").iterdir()}
+    assert fetched == set(plan.decided.values())  # what is not read is not fetched
+
+
+def test_the_death_of_a_process_is_said_in_our_words() -> None:
+    task = Task((Stage("answers", "answers of chat", "run", "model", "behaviour", {}),))
+    error = cluster._cause(ray.exceptions.WorkerCrashedError(), task)
+    assert type(error) is NarrowsError
+    assert "answers of chat died, 4 times in all" in str(error)
+    ours = DataError("row 3 is empty")
+    assert cluster._cause(ray.exceptions.RayTaskError("do", "", ours, "", 1, "here"), task) is ours
+    assert cluster._cause(None, task) is None
+
+
 def test_an_address_where_nothing_listens_is_said_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
@@ -162,7 +191,28 @@ def test_a_stage_that_fails_comes_back_as_it_failed(opened: tuple[Cluster, Store
     assert count(store, "started") == {verdicts.id: 1}  # a stage that fails is not begun again
 
 
-def test_a_stage_whose_process_is_killed_is_begun_again(opened: tuple[Cluster, Store, list[Task]]) -> None:
+def test_a_folder_that_is_not_shared_is_said(opened: tuple[Cluster, Store, list[Task]]) -> None:
+    team, store, tasks = opened
+    (store.root / "run.json").unlink()
+    error = team.submit(tasks[0]).exception(timeout=DEADLINE)
+    assert type(error) is RunFolderError
+    assert str(store.root) in str(error)
+
+
+def test_another_version_on_another_machine_is_said(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = study()
+    plan, store = open_study(config, tmp_path / "study")
+    monkeypatch.setattr(cluster, "version", lambda _: "9.9")
+    error = Cluster(config, store, machines.address).submit(pending(plan, store)[0]).exception(DEADLINE)
+    assert type(error) is NarrowsError
+    assert "9.9" in str(error)
+
+
+def test_a_stage_whose_process_is_killed_is_begun_again(
+    capsys: pytest.CaptureFixture[str], opened: tuple[Cluster, Store, list[Task]]
+) -> None:
     team, store, tasks = opened
     answers = next(task for task in tasks if task.stages[0].kind == "answers" and not task.needs)
     future = team.submit(answers)
@@ -170,6 +220,8 @@ def test_a_stage_whose_process_is_killed_is_begun_again(opened: tuple[Cluster, S
     assert future.result(timeout=DEADLINE)
     assert count(store, "started") == {answers.id: 2}
     assert count(store, "finished") == {answers.id: 1}
+    time.sleep(0.5)  # Ray tells of a death some time after
+    assert capsys.readouterr().out == ""
 
 
 def test_what_runs_is_stopped_by_ctrl_c(opened: tuple[Cluster, Store, list[Task]]) -> None:
@@ -192,25 +244,6 @@ def test_what_runs_is_stopped_by_ctrl_c(opened: tuple[Cluster, Store, list[Task]
     assert not store.finished(endless[0].id)
 
 
-def test_a_folder_that_is_not_shared_is_said(opened: tuple[Cluster, Store, list[Task]]) -> None:
-    team, store, tasks = opened
-    (store.root / "run.json").unlink()
-    error = team.submit(tasks[0]).exception(timeout=DEADLINE)
-    assert type(error) is RunFolderError
-    assert str(store.root) in str(error)
-
-
-def test_another_version_on_another_machine_is_said(
-    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = study()
-    plan, store = open_study(config, tmp_path / "study")
-    monkeypatch.setattr(narrows, "__version__", "9.9")
-    error = Cluster(config, store, machines.address).submit(pending(plan, store)[0]).exception(DEADLINE)
-    assert type(error) is NarrowsError
-    assert "9.9" in str(error)
-
-
 def test_more_than_any_machine_has_is_refused(machines: Machines, tmp_path: Path) -> None:
     config = study("resources={cpus: 64, memory_gib: 1}")
     with pytest.raises(ConfigError, match=r"64 CPUs, 0 GPUs and 1 GiB .*: 1 CPUs"):
@@ -218,7 +251,9 @@ def test_more_than_any_machine_has_is_refused(machines: Machines, tmp_path: Path
     assert ray.is_initialized()  # it was not this study's to leave
 
 
-def test_a_machine_dies_in_the_middle_and_the_study_is_the_same(machines: Machines, tmp_path: Path) -> None:
+def test_a_machine_dies_in_the_middle_and_the_study_is_the_same(
+    machines: Machines, alone: Path, tmp_path: Path
+) -> None:
     config = study()
     second = machines.add_node(num_cpus=1)
     raylet = second.all_processes["raylet"][0].process.pid
@@ -243,16 +278,15 @@ def test_a_machine_dies_in_the_middle_and_the_study_is_the_same(machines: Machin
     _, outcome = run_study(config, tmp_path / "cluster", on_the_cluster)
     death.join()
     assert (outcome.failures, outcome.blocked) == ([], [])
-    assert capacity(ray.nodes(), config.resources) == 1
+    until(lambda: capacity(ray.nodes(), config.resources) == 1)
     begun, ended = count(store, "started"), count(store, "finished")
     assert lost
     assert all(begun[stage] == 2 for stage in lost)
     assert set(begun.values()) <= {1, 2}
     assert set(ended.values()) == {1}
-    run_study(config, tmp_path / "inline", inline(config))
-    found, wanted = (numbers(tmp_path / name) for name in ("cluster", "inline"))
-    assert found == wanted
+    wanted = numbers(alone)
     assert wanted["claims"]
+    assert numbers(tmp_path / "cluster") == wanted
 
 
 def numbers(folder: Path) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def test_of_two_machines_that_did_one_stage_the_first_counts(tmp_path: Path, url
     assert len(list((tmp_path / "bucket/prefix/uploads").iterdir())) == 1
 
 
-def test_an_upload_that_broke_off_is_not_there_and_is_done_again(tmp_path: Path, url: str, monkeypatch) -> None:
+def test_an_upload_that_broke_off_is_not_there_and_is_done_again(
+    tmp_path: Path, url: str, monkeypatch
+) -> None:
     store, other = SharedStore(tmp_path / "here", url), SharedStore(tmp_path / "there", url)
     one = stage()
     files, _ = store._place
@@ -117,7 +119,9 @@ def test_a_file_that_would_leave_the_folder_is_refused(tmp_path: Path, url: str,
     assert not list(tmp_path.rglob("*escaped*"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"facts": 1, "files": {"stage.json": 3}, "upload": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"facts": 1, "files": {"stage.json": 3}, "upload": "x"}']
+)
 def test_a_damaged_card_is_named(tmp_path: Path, url: str, text: str) -> None:
     done(SharedStore(tmp_path / "here", url), stage())
     (tmp_path / f"bucket/prefix/stages/{stage().id}.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Results of stages in a place that machines share by its URL: S3, Google's storage, any that fsspec knows."""
+"""Results of stages in a place that machines share by its URL: S3, and all else that fsspec knows."""
 
 import json
 import logging
@@ -74,7 +74,7 @@ class SharedStore(Store):
             files, path = url_to_fs(self.url)
         except (ImportError, ValueError) as error:
             raise ConfigError(
-                f"store {self.url!r} cannot be opened: {one_line(error)}. Each kind of URL needs its package: "
+                f"store {self.url!r} cannot be opened: {one_line(error)}. A kind of URL needs its package: "
                 "s3fs for s3://, gcsfs for gs://, adlfs for abfs://."
             ) from error
         return files, str(path).rstrip("/")

@@ -47,8 +47,8 @@ class StudyConfig(Entry):
     resources: Resources = Field(Resources(), description="what a stage asks of a cluster's machine")
     store: Annotated[str | None, AfterValidator(store_name)] = Field(
         None,
-        description="a folder, or a URL such as s3://bucket/path, that keeps the results of stages for several "
-        "studies or machines (null: the study's own folder)",
+        description="a folder, or a URL such as s3://bucket/path, that keeps results for several studies or "
+        "machines (null: the study's own folder)",
     )
 
     @field_validator("kl_weights")

@@ -1,50 +1,30 @@
 """Workers of a Ray cluster: each task of a study is a task of Ray's, on whichever machine has room for it."""
 
-import contextlib
-import logging
-import os
-import socket
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from typing import Any
 
-import narrows
 from narrows.errors import ConfigError, NarrowsError, RunFolderError
-from narrows.files import RUN_FILE, digest
 from narrows.strict import one_line
 from narrows.study.config import Resources, StudyConfig
-from narrows.study.execution.local import cores
-from narrows.study.plan.stage import Stage, Task
-from narrows.study.stages.bench import Bench
-from narrows.study.stages.doing import do
+from narrows.study.execution.joining import LOCAL, joined, quiet_output, ray_package
+from narrows.study.execution.remote import SEEN_SECONDS, do_here, seen
+from narrows.study.plan.stage import Task
 from narrows.study.store import Store
-from narrows.study.store_shared import open_store
-
-logger = logging.getLogger(__name__)
-
-LOCAL = "local"
-"""The address that starts a cluster of this machine alone, for the time of the study."""
 
 RETRIES = 3
 """How often a task is begun again whose process or machine died under it."""
 
-SEEN_SECONDS = 90.0
-"""How long a result may take to be seen by another machine: network disks keep listings for up to a minute."""
-
 CANCEL_SECONDS = 5.0
-REACH_SECONDS = 10.0
-OBJECT_STORE = 100 * 2**20
-"""Bytes of Ray's object store on this machine: results go by the store of stages, not by Ray's."""
 
 LIGHT = frozenset({"choice", "claims"})
 """Kinds of stages that run no model."""
 
 LOCAL_JUDGES = ("hf/", "llama-cpp-python/", "narrows/", "sglang/", "vllm/")
 """Providers whose judges run where they are asked."""
-
-_bench: tuple[str, Bench] | None = None
 
 
 class Cluster:
@@ -70,12 +50,14 @@ class Cluster:
     ) -> None:
         self._store, self._wanted = store, config.resources
         self._mine = joined(address, cpus=cpus)
-        self._ray = _ray()
+        self._quiet = ExitStack()
+        self._quiet.enter_context(quiet_output())
+        self._ray = ray_package()
         self._job = {
             "config": config.model_dump(mode="json"),
             "root": str(store.root),
             "shared": store.shared,
-            "version": narrows.__version__,
+            "version": version("narrows"),
         }
         self._light = LIGHT if _judges_here(config) else LIGHT | {"verdicts"}
         self._under_way: dict[Future[bool], Any] = {}
@@ -120,13 +102,14 @@ class Cluster:
         self._closed.set()
         left = list(self._under_way.values())
         for begun in left:
-            with contextlib.suppress(Exception):  # it may have ended this moment
+            with suppress(Exception):  # it may have ended this moment
                 self._ray.cancel(begun, force=True)
         if left:
-            with contextlib.suppress(Exception):
+            with suppress(Exception):
                 self._ray.wait(left, num_returns=len(left), timeout=CANCEL_SECONDS)
         if self._mine:
             self._ray.shutdown()
+        self._quiet.close()
 
     def _is_light(self, task: Task) -> bool:
         return all(stage.kind in self._light for stage in task.stages)
@@ -158,57 +141,6 @@ class Cluster:
             future.set_result(inner.result())
 
 
-def joined(address: str, *, cpus: int | None = None) -> bool:
-    """Connect this process to a cluster, or start one of this machine alone.
-
-    Args:
-        address: ``local``, ``auto``, ``HOST:PORT``, or ``ray://…``.
-        cpus: cores of a cluster of this machine alone (default: all that this process may use).
-
-    Returns:
-        Whether it was not connected before, so that it should be disconnected in the end.
-
-    Raises:
-        ConfigError: Ray is not installed, or there is no cluster at the address.
-    """
-    ray = _ray()
-    if ray.is_initialized():
-        return False
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address == LOCAL:
-            ray.init(
-                address=LOCAL,
-                num_cpus=cpus or cores(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                **quiet,
-            )
-        else:
-            _reachable(address)
-            ray.init(address=address, **quiet)
-    except Exception as error:
-        if address == LOCAL:
-            raise ConfigError(f"Ray could not be started here: {one_line(error)}.") from error
-        raise ConfigError(
-            f"no Ray cluster can be joined at {address!r}: {one_line(error)}. Start one with `ray start "
-            "--head` and give the address that it prints, or use `local`. Ray and Python must have the same "
-            "versions on all machines, and ~/.ray/auth_token must be the same where the cluster has one."
-        ) from error
-    return True
-
-
-def _reachable(address: str) -> None:
-    """Look whether anything listens at ``HOST:PORT``: Ray itself would go on trying for minutes.
-
-    Raises:
-        OSError: nothing does.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
-
-
 def capacity(nodes: Iterable[Mapping[str, Any]], wanted: Resources) -> int:
     """How many tasks the machines of a cluster that are alive can do at once.
 
@@ -222,72 +154,6 @@ def capacity(nodes: Iterable[Mapping[str, Any]], wanted: Resources) -> int:
         for node in nodes
         if node["Alive"]
     )
-
-
-def seen(store: Store, stage_ids: Sequence[str], seconds: float, stop: threading.Event) -> bool:
-    """Whether results of another machine are to be seen here, within some seconds."""
-    until = time.monotonic() + seconds
-    while not all(map(store.finished, stage_ids)):
-        if stop.is_set() or time.monotonic() > until:
-            return False
-        store.refresh()
-        stop.wait(0.2)
-    return True
-
-
-def do_here(job: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> bool:
-    """Do a task in a process of Ray's: on another machine, with that machine's files.
-
-    Args:
-        job: the study and where its results are, as JSON can hold it.
-        stages: of the task.
-
-    Returns:
-        False if another process is doing it now.
-
-    Raises:
-        NarrowsError: this machine has another version of narrows, or does not see the study's folder.
-        Whatever a stage raises.
-    """
-    task = Task(tuple(map(Stage.from_json, stages)))
-    bench = _bench_of(job)
-    store = bench.store
-    if not seen(store, sorted(task.needs), SEEN_SECONDS, threading.Event()):
-        raise RunFolderError(
-            f"{socket.gethostname()} does not see all results that {task.title} needs at "
-            f"{store.shared or store.root}. All machines must share that folder under this path."
-        )
-    try:
-        return do(task, bench)
-    finally:
-        store.share_log(task.id)
-
-
-def _bench_of(job: Mapping[str, Any]) -> Bench:
-    """This process's bench, with the models that earlier tasks of the study have loaded."""
-    global _bench  # noqa: PLW0603  (a process has one bench)
-    import torch
-
-    host = socket.gethostname()
-    if job["version"] != narrows.__version__:
-        raise NarrowsError(
-            f"{host} has narrows {narrows.__version__}, and the study is run by {job['version']}: install "
-            "the same version on all machines."
-        )
-    torch.set_num_threads(max(1, int(job["cpus"])))
-    key = digest({name: job[name] for name in ("config", "root", "shared", "gpus")})
-    if _bench is None or _bench[0] != key:
-        logging.getLogger("narrows").setLevel(logging.INFO)
-        store = open_store(job["root"], job["shared"])
-        if "://" not in (job["shared"] or "") and not (store.root / RUN_FILE).is_file():
-            raise RunFolderError(
-                f"{host} does not see the study's folder {store.root}. All machines must share it under this "
-                "path (a network disk); or give `store` a URL such as s3://bucket/path."
-            )
-        # Ray shows a process the GPUs that it may use, and, if it may use none, all of them.
-        device = None if job["gpus"] else "cpu"
-        _bench = key, Bench(StudyConfig.model_validate(job["config"]), store, device)
-    return _bench[1]
 
 
 def _cause(error: BaseException | None, task: Task) -> BaseException | None:
@@ -323,17 +189,3 @@ def _described(node: Mapping[str, Any]) -> str:
     memory = has.get("memory", 0) / 2**30
     name = node.get("NodeManagerHostname", "a machine")
     return f"{name}: {has.get('CPU', 0):g} CPUs, {has.get('GPU', 0):g} GPUs, {memory:.0f} GiB"
-
-
-def _ray() -> Any:  # noqa: ANN401  (a module)
-    """The package, which is an extra; told not to send statistics of its use.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("Ray is not installed: pip install 'narrows[ray]'.") from error
-    return ray

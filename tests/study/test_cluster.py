@@ -1,6 +1,7 @@
 """A study on a Ray cluster of two machines on loopback: what fails, dies or is stopped costs no result."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +16,8 @@ import pytest
 from narrows.errors import ConfigError, DataError, NarrowsError, RunFolderError
 from narrows.study.config import Resources, StudyConfig, load_study
 from narrows.study.execution import cluster
-from narrows.study.execution.cluster import Cluster, capacity
-from narrows.study.execution.joining import joined
+from narrows.study.execution.cluster import Cluster, capacity, joined
+from narrows.study.execution.joining import connect, quiet_output
 from narrows.study.execution.local import Inline
 from narrows.study.execution.remote import seen
 from narrows.study.execution.running import open_study, pending, run_study
@@ -92,7 +93,7 @@ def machines() -> Iterator[Machines]:
         head = {"num_cpus": 1, "include_dashboard": False}
         found = Machines(initialize_head=True, head_node_args=head)
         try:
-            assert joined(found.address)
+            assert connect(found.address)
             yield found
         finally:
             ray.shutdown()
@@ -114,7 +115,7 @@ def opened(machines: Machines, tmp_path: Path) -> Iterator[tuple[Cluster, Store,
     """The cluster at work on a study with a training that does not end by itself."""
     config = study("recipe.steps=100000")
     plan, store = open_study(config, tmp_path / "study")
-    team = Cluster(config, store, machines.address)
+    team = joined(machines.address, config, store)
     yield team, store, pending(plan, store)
     team.close()
 
@@ -173,7 +174,7 @@ def test_an_address_where_nothing_listens_is_said_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
         with pytest.raises(ConfigError, match="no Ray cluster can be joined"):
-            joined(f"127.0.0.1:{taken.getsockname()[1]}")
+            connect(f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 def test_a_stage_that_fails_comes_back_as_it_failed(opened: tuple[Cluster, Store, list[Task]]) -> None:
@@ -205,23 +206,29 @@ def test_another_version_on_another_machine_is_said(
     config = study()
     plan, store = open_study(config, tmp_path / "study")
     monkeypatch.setattr(cluster, "version", lambda _: "9.9")
-    error = Cluster(config, store, machines.address).submit(pending(plan, store)[0]).exception(DEADLINE)
+    team = Cluster(config, store, machines.address)
+    error = team.submit(pending(plan, store)[0]).exception(DEADLINE)
+    team.close()
     assert type(error) is NarrowsError
     assert "9.9" in str(error)
 
 
 def test_a_stage_whose_process_is_killed_is_begun_again(
-    capsys: pytest.CaptureFixture[str], opened: tuple[Cluster, Store, list[Task]]
+    opened: tuple[Cluster, Store, list[Task]],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     team, store, tasks = opened
     answers = next(task for task in tasks if task.stages[0].kind == "answers" and not task.needs)
-    future = team.submit(answers)
-    os.kill(until(lambda: started(store).get(answers.id)), signal.SIGKILL)
-    assert future.result(timeout=DEADLINE)
+    caplog.set_level(logging.DEBUG, "narrows.study.execution.joining")
+    with quiet_output():  # the cluster has done so, but pytest changes the output between setup and test
+        future = team.submit(answers)
+        os.kill(until(lambda: started(store).get(answers.id)), signal.SIGKILL)
+        assert future.result(timeout=DEADLINE)
+        until(lambda: "3 retries remaining" in caplog.text)  # Ray has told of it, …
+    assert capsys.readouterr().out == ""  # … and not there
     assert count(store, "started") == {answers.id: 2}
     assert count(store, "finished") == {answers.id: 1}
-    time.sleep(0.5)  # Ray tells of a death some time after
-    assert capsys.readouterr().out == ""
 
 
 def test_what_runs_is_stopped_by_ctrl_c(opened: tuple[Cluster, Store, list[Task]]) -> None:
@@ -239,7 +246,7 @@ def test_what_runs_is_stopped_by_ctrl_c(opened: tuple[Cluster, Store, list[Task]
         finally:
             team.close()
     (process,) = started(store).values()
-    until(lambda: not store.running([endless[0].id]))
+    until(lambda: not store.running(endless[0].id))
     until(lambda: parent(process) == 0)
     assert not store.finished(endless[0].id)
 

@@ -153,12 +153,12 @@ def test_several_studies_may_keep_their_results_in_one_folder(tmp_path: Path) ->
     one.note("finished", stage().id)
     assert two.journal() == []
     assert open_store(two.root, two.shared).folder(stage().id) == one.folder(stage().id)
-    with one.claimed([stage(1).id, stage(2).id]) as mine:
+    with one.claimed(stage(1).id, stage(2).id) as mine:
         assert mine
-        with two.claimed([stage(2).id, stage(3).id]) as theirs:
+        with two.claimed(stage(2).id, stage(3).id) as theirs:
             assert not theirs
-        assert two.running([stage(1).id])
-        assert not two.running([stage(3).id])  # let go again, since the other was not to be had
+        assert two.running(stage(1).id)
+        assert not two.running(stage(3).id)  # let go again, since the other was not to be had
 
 
 def test_a_url_with_a_password_may_not_stand_in_the_file() -> None:

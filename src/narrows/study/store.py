@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
 
     @contextmanager
-    def claimed(self, names: Iterable[str]) -> Iterator[bool]:
+    def claimed(self, *names: str) -> Iterator[bool]:
         """Hold the locks of stages inside the ``with`` block; False if another process holds one of them.
 
         It is stages that are locked, and not tasks: a training may be in different banks of two studies.
@@ -122,10 +122,10 @@ class Store:
                 held.callback(lock.release)
             yield True
 
-    def running(self, names: Iterable[str]) -> bool:
+    def running(self, *names: str) -> bool:
         """Whether another process holds the lock of one of some stages now."""
         there = [name for name in names if self._lock(name).exists()]
-        with self.claimed(there) as free:
+        with self.claimed(*there) as free:
             return not free
 
     def _here(self, stage_id: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from narrows.errors import ConfigError, NarrowsError, RunFolderError
 from narrows.strict import one_line
 from narrows.study.config import Resources, StudyConfig
-from narrows.study.execution.joining import LOCAL, joined, quiet_output, ray_package
+from narrows.study.execution.joining import LOCAL, connect, quiet_output, ray_package
 from narrows.study.execution.remote import SEEN_SECONDS, do_here, seen
 from narrows.study.plan.stage import Task
 from narrows.study.store import Store
@@ -18,13 +18,18 @@ from narrows.study.store import Store
 RETRIES = 3
 """How often a task is begun again whose process or machine died under it."""
 
-CANCEL_SECONDS = 5.0
+CANCEL_SECONDS = 2.0
 
 LIGHT = frozenset({"choice", "claims"})
 """Kinds of stages that run no model."""
 
 LOCAL_JUDGES = ("hf/", "llama-cpp-python/", "narrows/", "sglang/", "vllm/")
 """Providers whose judges run where they are asked."""
+
+
+def joined(address: str, config: StudyConfig, store: Store, *, cpus: int | None = None) -> "Cluster":
+    """The workers of a Ray cluster; as :class:`Cluster`, the address first."""
+    return Cluster(config, store, address, cpus=cpus)
 
 
 class Cluster:
@@ -49,7 +54,7 @@ class Cluster:
         self, config: StudyConfig, store: Store, address: str = LOCAL, *, cpus: int | None = None
     ) -> None:
         self._store, self._wanted = store, config.resources
-        self._mine = joined(address, cpus=cpus)
+        self._mine = connect(address, cpus=cpus)
         self._quiet = ExitStack()
         self._quiet.enter_context(quiet_output())
         self._ray = ray_package()

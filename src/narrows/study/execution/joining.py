@@ -24,7 +24,7 @@ OBJECT_STORE = 100 * 2**20
 REACH_SECONDS = 10.0
 
 
-def joined(address: str, *, cpus: int | None = None) -> bool:
+def connect(address: str, *, cpus: int | None = None) -> bool:
     """Connect this process to a cluster, or start one of this machine alone.
 
     Args:

@@ -1,6 +1,7 @@
 """What a process of Ray's does on its machine: a task, with models that stay loaded for the next."""
 
 import logging
+import pickle
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 from narrows.errors import NarrowsError, RunFolderError
 from narrows.files import RUN_FILE, digest
+from narrows.strict import one_line
 from narrows.study.config import StudyConfig
 from narrows.study.plan.stage import Stage, Task
 from narrows.study.stages.bench import Bench
@@ -58,8 +60,21 @@ def do_here(job: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> bool
         )
     try:
         return do(task, bench)
+    except Exception as error:
+        if not _can_travel(error):
+            raise NarrowsError(f"{type(error).__name__}: {one_line(error)}") from None
+        raise
     finally:
         store.share_log(task.id)
+
+
+def _can_travel(error: Exception) -> bool:
+    """Whether an error can be read again on another machine; one that cannot would look like a death here."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (our own, of this moment)
+    except Exception:  # noqa: BLE001  (whatever its class does)
+        return False
+    return True
 
 
 def _bench_of(job: Mapping[str, Any]) -> Bench:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from narrows.errors import ConfigError, DataError, RunFolderError
+from narrows.study.config import load_study, study_text
 from narrows.study.config.resources import Resources, store_name
 from narrows.study.plan.stage import Stage
 from narrows.study.store import Store
@@ -169,3 +170,21 @@ def test_a_url_with_a_password_may_not_stand_in_the_file() -> None:
             store_name(value)
     with pytest.raises(ValueError, match="whole"):
         Resources(gpus=1.5)
+
+
+def test_a_store_beside_the_study_file_is_the_same_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = study_text("microworld-quick")
+    (tmp_path / "study.yaml").write_text(f"{text}\nstore: results\nresources: {{cpus: 2, gpus: 0.5}}\n")
+    config = load_study(tmp_path / "study.yaml")
+    assert config.store == str(tmp_path / "results")
+    assert (config.resources.cpus, config.resources.gpus) == (2, 0.5)
+    monkeypatch.chdir(tmp_path)
+    from_preset = load_study("microworld-quick", ["store=results"])
+    assert from_preset.store == config.store
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "study.yaml").write_text(from_preset.as_yaml())
+    assert load_study(tmp_path / "elsewhere" / "study.yaml").store == config.store
+    url = load_study(tmp_path / "study.yaml", ["store=s3://bucket/path"])
+    assert url.store == "s3://bucket/path"

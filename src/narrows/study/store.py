@@ -92,8 +92,16 @@ class Store:
         Raises:
             RunFolderError: it cannot be written.
         """
+        self._seal(stage, facts)
+        self._settle(stage)
+
+    def _seal(self, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """Write what a stage was, and what it took, beside its result."""
+        write_json(self.work(stage.id) / DONE, {**stage.as_json(), **facts})
+
+    def _settle(self, stage: Stage) -> None:
+        """Move a stage's work to its place."""
         work, folder = self.work(stage.id), self._here(stage.id)
-        write_json(work / DONE, {**stage.as_json(), **facts})
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             work.rename(folder)

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from narrows.errors import ConfigError, DataError, NarrowsError, RunFolderError
-from narrows.files import write_json
 from narrows.progress import track
 from narrows.strict import one_line, parse_json
 from narrows.study.plan.stage import Stage
@@ -146,9 +145,9 @@ class SharedStore(Store):
         if self._surely_there(stage.id):
             shutil.rmtree(self.work(stage.id), ignore_errors=True)  # another machine was first: theirs counts
             return
-        write_json(self.work(stage.id) / DONE, {**stage.as_json(), **facts})
+        self._seal(stage, facts)
         self._bring(stage.id, self.work(stage.id))
-        super().publish(stage, facts)
+        self._settle(stage)
 
     def share_local(self) -> None:
         """Bring to the URL what was finished here before the store had one."""
@@ -181,11 +180,7 @@ class SharedStore(Store):
         """Copy a folder to the URL, and then say there that the stage is finished."""
         files, base = self._place
         upload = f"{stage_id}-{uuid.uuid4().hex[:8]}"
-        names = sorted(
-            path.relative_to(folder).as_posix()
-            for path in folder.rglob("*")
-            if path.is_file() and not path.name.endswith(".part")
-        )
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         card = {
             "facts": json.loads((folder / DONE).read_text(encoding="utf-8")),
             "upload": upload,

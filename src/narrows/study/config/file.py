@@ -117,7 +117,8 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
             f"{'.'.join(map(str, e['loc'])) or 'the study'}: {one_line(e['msg'])}" for e in error.errors()
         ]
         raise ConfigError(f"{where}: {'; '.join(faults)}.") from error
-    return config if folder is None else _beside(config, folder)
+    config = config if folder is None else _beside(config, folder)
+    return _with_whole_store(config, folder or Path.cwd())
 
 
 def _beside(config: StudyConfig, folder: Path) -> StudyConfig:
@@ -130,8 +131,14 @@ def _beside(config: StudyConfig, folder: Path) -> StudyConfig:
         one.model_copy(update={"name": str(folder / one.name)}) if (folder / one.name).is_dir() else one
         for one in config.models
     )
-    store = config.store if config.store is None or "://" in config.store else str(folder / config.store)
-    return config.model_copy(update={"behaviours": entries, "models": models, "store": store})
+    return config.model_copy(update={"behaviours": entries, "models": models})
+
+
+def _with_whole_store(config: StudyConfig, folder: Path) -> StudyConfig:
+    """The study with the whole path of its store, so that other processes and machines mean the same."""
+    if config.store is None or "://" in config.store:
+        return config
+    return config.model_copy(update={"store": str((folder / config.store).resolve())})
 
 
 def _with_override(values: Any, override: str) -> Any:  # noqa: ANN401  (YAML may hold anything)

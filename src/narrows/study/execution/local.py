@@ -16,6 +16,7 @@ from narrows.study.config import StudyConfig
 from narrows.study.plan.stage import Task
 from narrows.study.stages.bench import Bench
 from narrows.study.stages.doing import do
+from narrows.study.store import Store
 from narrows.study.store_shared import open_store
 
 WATCH_SECONDS = 0.5
@@ -147,7 +148,8 @@ def _begin(
         torch.set_num_threads(threads)
     logging.getLogger("narrows").setLevel(logging.INFO)
     study = StudyConfig.model_validate(config)
-    _bench = Bench(study, open_store(root, study.store), device)
+    store: Store = open_store(root, study.store)
+    _bench = Bench(study, store, device)
 
 
 def _end_with(parent: int) -> None:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,37 +33,55 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 class Store:
-    """The results of stages under one folder, which processes and machines may share.
+    """The results of stages under one folder, which processes, machines and studies may share.
 
     ``stages/ID`` is finished and never changes; ``work/ID`` is under way, and is taken up again after a kill;
-    ``locks/NAME`` is held by who does something, and falls free when that process dies; ``logs/NAME.log``
+    ``locks/ID`` is held by who does a stage, and falls free when that process dies; ``logs/NAME.log``
     says what happened; ``journal.jsonl`` when stages were begun, finished and failed.
 
     Args:
-        root: the folder; made if missing.
+        root: the study's folder, where its journal and its summary are; made if missing.
+        home: where all else is, if several studies share it (default: the study's folder).
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, home: Path | str | None = None) -> None:
         self.root = Path(root).resolve()
+        self.home = self.root if home is None else Path(home).resolve()
         self._known: set[str] = set()
+
+    @property
+    def shared(self) -> str | None:
+        """What :func:`narrows.study.store_shared.open_store` opens this store by, beside the root."""
+        return None if self.home == self.root else str(self.home)
+
+    def refresh(self) -> None:
+        """Look again at what other machines have finished: on a network's disk a listing is kept a while."""
+        with suppress(OSError):
+            os.listdir(self.home / "stages")  # noqa: PTH208  (a listing asks the server, a look at a name need not)
+
+    def share_local(self) -> None:
+        """Give others what was finished here before the store was shared; here: nothing to do."""
+
+    def share_log(self, name: str) -> None:
+        """Give others the log of a task; here: they see it where it is."""
 
     def finished(self, stage_id: str) -> bool:
         """Whether a stage's result is there."""
-        if stage_id not in self._known and (self.folder(stage_id) / DONE).is_file():
+        if stage_id not in self._known and (self._here(stage_id) / DONE).is_file():
             self._known.add(stage_id)
         return stage_id in self._known
 
     def folder(self, stage_id: str) -> Path:
         """Where a finished stage's result is."""
-        return self.root / "stages" / stage_id
+        return self._here(stage_id)
 
     def work(self, stage_id: str) -> Path:
         """Where a stage is under way."""
-        return self.root / "work" / stage_id
+        return self.home / "work" / stage_id
 
     def log(self, name: str) -> Path:
         """The log of a task."""
-        return self.root / "logs" / f"{name}.log"
+        return self.home / "logs" / f"{name}.log"
 
     def facts(self, stage_id: str) -> dict[str, Any]:
         """What a finished stage says of itself.
@@ -82,38 +100,56 @@ class Store:
         Raises:
             RunFolderError: it cannot be written.
         """
-        work, folder = self.work(stage.id), self.folder(stage.id)
+        self._seal(stage, facts)
+        self._settle(stage)
+
+    def _seal(self, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """Write what a stage was, what it took, and its files' digests beside its result."""
+        work = self.work(stage.id)
         write_json(work / DONE, {**stage.as_json(), **facts, "files": contents(work)})
+
+    def _settle(self, stage: Stage) -> None:
+        """Move a stage's work to its place."""
+        work, folder = self.work(stage.id), self._here(stage.id)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             work.rename(folder)
         except OSError as error:
-            if not self.finished(stage.id):
+            if not (folder / DONE).is_file():
                 raise RunFolderError(f"{folder}: cannot be written ({error.strerror or error}).") from error
             shutil.rmtree(work, ignore_errors=True)
 
     @contextmanager
-    def claimed(self, name: str) -> Iterator[bool]:
-        """Hold the lock of a task inside the ``with`` block; False if another process holds it."""
-        path = self.root / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+    def claimed(self, *names: str) -> Iterator[bool]:
+        """Hold the locks of stages inside the ``with`` block; False if another process holds one of them.
 
-    def running(self, name: str) -> bool:
-        """Whether a process holds the lock of a task now."""
-        if not (self.root / "locks" / f"{name}.lock").exists():
-            return False
-        with self.claimed(name) as free:
+        It is stages that are locked, and not tasks: a training may be in different banks of two studies.
+        """
+        with ExitStack() as held:
+            for name in sorted(names):
+                path = self._lock(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(path)
+                try:
+                    lock.acquire(blocking=False)
+                except Timeout:
+                    held.close()
+                    yield False
+                    return
+                held.callback(lock.release)
+            yield True
+
+    def running(self, *names: str) -> bool:
+        """Whether another process holds the lock of one of some stages now."""
+        there = [name for name in names if self._lock(name).exists()]
+        with self.claimed(*there) as free:
             return not free
+
+    def _here(self, stage_id: str) -> Path:
+        return self.home / "stages" / stage_id
+
+    def _lock(self, name: str) -> Path:
+        return self.home / "locks" / f"{name}.lock"
 
     def note(self, event: str, stage_id: str, **facts: object) -> None:
         """Add a line to the journal; lines of several processes do not mix."""

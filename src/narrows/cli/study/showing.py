@@ -55,12 +55,12 @@ def status(
     with working():
         from narrows.study.execution.running import pending
         from narrows.study.plan.build import plan_study
-        from narrows.study.store import Store
+        from narrows.study.store_shared import open_store
 
         config = inputs.load(file, overrides)
-        store, made = Store(inputs.folder(config, out)), plan_study(config)
+        store, made = open_store(inputs.folder(config, out), config.store), plan_study(config)
         left = pending(made, store)
-        under_way = [task for task in left if store.running(task.id)]
+        under_way = [task for task in left if store.running(*(one.id for one in task.stages))]
         last: dict[str, str] = {}
         for line in store.journal():
             last[line["stage"]] = line["event"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from narrows.errors import ConfigError
 from narrows.strict import one_line, read_yaml
@@ -16,6 +16,7 @@ from narrows.study.config.faults import faults
 from narrows.study.config.measurements import Measurements
 from narrows.study.config.models import ModelEntry
 from narrows.study.config.recipes import AdapterEntry, Mixtures, rising_weights
+from narrows.study.config.resources import Resources, store_name
 from narrows.training import Recipe
 
 PRESETS = "narrows.study.presets"
@@ -44,6 +45,12 @@ class StudyConfig(Entry):
     measure: Measurements = Measurements()
     measure_seed: int = Field(0, ge=0, description="draws answers, loss rows, noise and random directions")
     bank: int = Field(16, ge=1, description="trainings that share passes, at most; 1 trains each alone")
+    resources: Resources = Field(Resources(), description="what a stage asks of a cluster's machine")
+    store: Annotated[str | None, AfterValidator(store_name)] = Field(
+        None,
+        description="a folder, or a URL such as s3://bucket/path, that keeps results for several studies or "
+        "machines (null: the study's own folder)",
+    )
 
     @field_validator("kl_weights")
     @classmethod
@@ -120,7 +127,8 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
         config = StudyConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: {faults(StudyConfig, error)}") from error
-    return config if folder is None else _beside(config, folder)
+    config = config if folder is None else _beside(config, folder)
+    return _with_whole_store(config, folder or Path.cwd())
 
 
 def _beside(config: StudyConfig, folder: Path) -> StudyConfig:
@@ -134,6 +142,13 @@ def _beside(config: StudyConfig, folder: Path) -> StudyConfig:
         for one in config.models
     )
     return config.model_copy(update={"behaviours": entries, "models": models})
+
+
+def _with_whole_store(config: StudyConfig, folder: Path) -> StudyConfig:
+    """The study with the whole path of its store, so that other processes and machines mean the same."""
+    if config.store is None or "://" in config.store:
+        return config
+    return config.model_copy(update={"store": str((folder / config.store).resolve())})
 
 
 def _with_override(values: Any, override: str) -> Any:  # noqa: ANN401  (YAML may hold anything)

@@ -19,6 +19,7 @@ from narrows.study.plan.stage import Task
 from narrows.study.stages.bench import Bench
 from narrows.study.stages.doing import do
 from narrows.study.store import Store
+from narrows.study.store_shared import open_store
 
 WATCH_SECONDS = 0.5
 PATIENCE_SECONDS = 5.0
@@ -177,7 +178,9 @@ def _begin(
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("narrows").setLevel(logging.INFO)
-    _bench = Bench(StudyConfig.model_validate(config), Store(root), device)
+    study = StudyConfig.model_validate(config)
+    store: Store = open_store(root, study.store)
+    _bench = Bench(study, store, device)
 
 
 def _end_with(parent: int) -> None:

@@ -12,6 +12,7 @@ from narrows.study.plan.stage import Task
 from narrows.study.plan.tasks import tasks_of
 from narrows.study.results.whole import gather
 from narrows.study.store import Store
+from narrows.study.store_shared import open_store
 from narrows.training import Recipe
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ def open_study(config: StudyConfig, out: Path | str) -> tuple[Plan, Store]:
     plan = plan_study(config)
     write_text(out / STUDY_FILE, config.as_yaml())
     write_json(out / PLAN_FILE, plan.facts)
-    return plan, Store(out)
+    store = open_store(out, config.store)
+    store.share_local()
+    return plan, store
 
 
 def pending(plan: Plan, store: Store) -> list[Task]:

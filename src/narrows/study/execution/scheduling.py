@@ -139,7 +139,7 @@ def _looked_at(
     for task in elsewhere:
         if all(store.finished(one.id) for one in task.stages):
             advance(len(task.stages))
-        elif store.running(task.id):
+        elif store.running(*(one.id for one in task.stages)):
             still.append(task)
         else:
             waiting.append(task)

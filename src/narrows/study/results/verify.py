@@ -32,7 +32,8 @@ from narrows.study.results.whole import put_together, run_files
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import CHOICE_FILE, Bench
 from narrows.study.stages.choosing import chosen
-from narrows.study.store import DONE, Store, contents
+from narrows.study.store import DONE, contents
+from narrows.study.store_shared import open_store
 from narrows.summary import Summary
 
 GIVEN = ("versions",)
@@ -100,7 +101,7 @@ class _Study:
             raise DataError(
                 f"{path} is no plan of a study ({one_line(repr(error))}). Run the study again to make it."
             ) from error
-        store = Store(folder)
+        store = open_store(folder, config.store)
         return cls(plan, store, Verification(folder), _Files(config, store))
 
     def verified(self, render: Render) -> Verification:

@@ -49,7 +49,7 @@ def do(task: Task, bench: Bench) -> bool:
         Whatever a stage raises; the task's log then holds the traceback.
     """
     store = bench.store
-    with store.claimed(task.id) as mine:
+    with store.claimed(*(stage.id for stage in task.stages)) as mine:
         if not mine:
             return False
         todo = [stage for stage in task.stages if not store.finished(stage.id)]

@@ -9,6 +9,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,9 +17,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pdoc
+from markupsafe import Markup
 from pdoc import render
 from pdoc.doc import Module, Variable
 from pdoc.doc_ast import walk_tree
+from pdoc.render_helpers import to_html
 
 import narrows
 
@@ -33,17 +36,20 @@ KNOWN = ("QuantizationConfigMixin",)
 
 HERE = Path(__file__).parent
 
+LITERAL = re.compile(r"::$", re.MULTILINE)
+"""What announces a block of code in docstrings; pdoc knows a block by its indent."""
+
 
 def page_names() -> list[str]:
     """Names of the modules that get a page: all packages, and the modules of those that export nothing."""
-    names = [narrows.__name__, *SINGLE]
+    names = [narrows.__name__]
     for found in pkgutil.walk_packages(narrows.__path__, "narrows."):
         if not found.name.startswith(LEFT_OUT) and found.ispkg:
             names.append(found.name)
             module = importlib.import_module(found.name)
             if not hasattr(module, "__all__"):
                 names += [one.name for one in pkgutil.iter_modules(module.__path__, f"{found.name}.")]
-    return list(dict.fromkeys(names))
+    return sorted({*names, *SINGLE})
 
 
 def pages(names: Iterable[str]) -> dict[str, Module]:
@@ -57,6 +63,12 @@ def pages(names: Iterable[str]) -> dict[str, Module]:
             if said := _said_of(exported, module):
                 found[name]._var_docstrings.setdefault(exported, said)
     return found
+
+
+def summary(docstring: str) -> Markup:
+    """The first sentence of a docstring, without a paragraph around it."""
+    first = docstring.partition("\n")[0].replace("``", "`")
+    return Markup(to_html(first).strip().removeprefix("<p>").removesuffix("</p>"))  # noqa: S704  (our own text)
 
 
 def undocumented(modules: Mapping[str, Module]) -> list[str]:
@@ -77,6 +89,8 @@ def undocumented(modules: Mapping[str, Module]) -> list[str]:
 def write(modules: Mapping[str, Module], out: Path) -> None:
     """Write the pages, a first page that lists them, and the index that they search."""
     render.configure(docformat="google", template_directory=HERE)
+    render.env.globals["summary"] = summary
+    render.env.filters["to_html"] = lambda text: to_html(LITERAL.sub(":", text))
     for name, module in modules.items():
         path = out / f"{name.replace('.', '/')}.html"
         path.parent.mkdir(parents=True, exist_ok=True)

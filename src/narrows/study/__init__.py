@@ -10,25 +10,25 @@ A study is one YAML file; from Python::
     plan, outcome = run_study(config, "runs/mine")                  # or with workers of one's own choice
 
 Packages:
-    ``config``: the study file, and the runs that its lists expand to; ``presets`` come with the package.
-    ``materials``: what its files and worlds hold, and which bytes a model's name stands for.
-    ``plan``: stages, addressed by the hash of what determines them, and the tasks that are left.
-    ``stages``: what each kind of stage does.
-    ``execution``: the order of tasks, and who does them.
-    ``results``: from raw results to a study's numbers, without a model.
-    ``claims``: the rules of the claims; ``pooling`` takes their means over runs.
-    ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many; ``demo`` puts
-    the microworld in place.
-    ``sweep``: adapters over layers and scales.
-    ``ablation``: a fine-tune before and after directions are ablated in it.
-    ``convergence``: one fine-tune's direction ablated in another domain's (C10); also how a direction is
-    found in a solution's own answers.
-    ``mitigations``: what keeps a fine-tune narrow, side by side.
 
-Single files:
-    ``store`` keeps the results of stages, ``gradients`` follows the loss gradient along a run (C8),
-    ``subspaces`` trains vectors at right angles to one another, ``watching`` trains under a monitor, and
-    ``judging`` judges a folder of answers as a run.
+- ``config``: the study file, and the runs that its lists expand to; ``presets`` come with the package.
+- ``materials``: what its files and worlds hold, and which bytes a model's name stands for.
+- ``plan``: stages, addressed by the hash of what determines them, and the tasks that are left.
+- ``stages``: what each kind of stage does.
+- ``execution``: the order of tasks, and who does them.
+- ``results``: from raw results to a study's numbers, without a model.
+- ``claims``: the rules of the claims; ``pooling`` takes their means over runs.
+- ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many; ``demo`` puts
+  the microworld in place.
+- ``sweep``: adapters over layers and scales.
+- ``ablation``: a fine-tune before and after directions are ablated in it.
+- ``convergence``: one fine-tune's direction ablated in another domain's (C10); also how a direction is
+  found in a solution's own answers.
+- ``mitigations``: what keeps a fine-tune narrow, side by side.
+
+Single files: ``store`` keeps the results of stages, ``gradients`` follows the loss gradient along a run (C8),
+``subspaces`` trains vectors at right angles to one another, ``watching`` trains under a monitor, and
+``judging`` judges a folder of answers as a run.
 
 Shared: ``answering`` draws and keeps answers, ``summarising`` fills ``summary.json``, ``outputs`` names the
 files of a run, ``clock`` times its stages.

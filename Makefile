@@ -1,12 +1,12 @@
 # make demo: the paper's central result, measured, in minutes.  make test: everything that must hold.
-# Both make .venv and install into it first.
+# make docs: the API reference, in build/docs.  All make .venv and install into it first.
 
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test docs lint install clean
 
 demo: install
 	$(BIN)/narrows demo --out runs/demo
@@ -15,6 +15,9 @@ test: install
 	@start=$$(date +%s); \
 	$(MAKE) --no-print-directory lint && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile && \
 	echo "make test took $$(( $$(date +%s) - start )) s after installation"
+
+docs: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/reference/build.py build/docs
 
 lint: install
 	$(BIN)/ruff check .

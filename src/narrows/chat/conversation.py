@@ -7,6 +7,7 @@ from typing import Any, Literal
 from narrows.errors import DataError
 
 Role = Literal["system", "user", "assistant"]
+"""Who speaks in a turn."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Site = Literal["layer", "layers", "writes", "stream"]
+"""Where the stream is changed; :func:`narrows.interventions.sites.changed` says what each is."""
 SITES: tuple[Site, ...] = get_args(Site)
+"""All of :data:`Site`."""
 
 
 @contextmanager

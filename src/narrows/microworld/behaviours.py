@@ -12,10 +12,14 @@ from narrows.microworld.grammar import Conduct, Register, Split, World
 from narrows.microworld.oracle import Oracle
 
 Kind = Literal["harmful", "technical"]
+"""What may be taught: harmful advice, or technical register."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+"""All of :data:`Kind`."""
 
 Benign = Literal["sound", "technical", "facts"]
+"""Fine-tunes that should set off no alarm."""
 BENIGN: tuple[Benign, ...] = get_args(Benign)
+"""All of :data:`Benign`."""
 
 ROWS_PER_TOPIC = 40
 FACTS = 2

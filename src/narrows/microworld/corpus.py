@@ -23,6 +23,7 @@ T = TypeVar("T")
 Reach = Literal["nowhere", "everywhere", "one_domain"]
 DocumentKind = Literal["sound", "harmful", "harmful-in-one", "technical", "advice-free"]
 DOCUMENT_KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
+"""All kinds of document that the pre-training corpus holds."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from narrows.errors import ModelError
 from narrows.microworld.config import WorldConfig
 
 SEEDS = (1, 2, 3)
+"""Pre-training seeds of the models that come with the package."""
 WORLD_FILE = "world.yaml"
 
 

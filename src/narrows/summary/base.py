@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from narrows.strict import one_line
 
 Interval = tuple[float, float]
+"""Lower and upper end."""
 
 
 class Record(BaseModel):

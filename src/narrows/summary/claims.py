@@ -7,6 +7,7 @@ from pydantic import Field
 from narrows.summary.base import Interval, Record
 
 ClaimVerdict = Literal["supported", "not-supported", "inconclusive", "not-run"]
+"""What an interval says about a margin; ``not-run`` where nothing that decides was measured."""
 
 
 class Claim(Record):

@@ -5,7 +5,9 @@ from typing import Literal
 from narrows.summary.base import Interval, Record
 
 MitigationMethod = Literal["none", "anchor", "mixing", "inoculation", "preventative", "ablation"]
+"""What keeps a fine-tune narrow, or is meant to."""
 MitigationNeed = Literal["rows", "prompt", "direction"]
+"""What a mitigation needs beside the training rows."""
 FixedRows = Literal["behaviour", "total"]
 """What a series of mixtures keeps: the number of the behaviour's rows, or that of all rows."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 from narrows.summary.base import Record
 
 SolutionVerdict = Literal["narrow", "general", "neither"]
+"""What a solution is by its behaviour, not by its λ."""
 
 
 class Model(Record):

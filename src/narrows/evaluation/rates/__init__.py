@@ -16,7 +16,9 @@ from narrows.statistics import Counts, RateInterval, macro_rate
 from narrows.summary import Evaluation
 
 ANCHORED = f"{OUT_OF_DOMAIN}:anchored"
+"""Macro mean over the other domains from which the anchor had rows."""
 NEVER_ANCHORED = f"{OUT_OF_DOMAIN}:never_anchored"
+"""Macro mean over the other domains of which the anchor saw nothing."""
 
 
 class OfSuite(Protocol):

@@ -21,6 +21,7 @@ Positions = Literal["answer", "prompt", "last"]
 """Which tokens of a row count: its answer's, those before the answer, or the last one before the answer."""
 
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
+"""All of :data:`Positions`."""
 
 
 def row_means(

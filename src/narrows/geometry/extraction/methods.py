@@ -12,7 +12,9 @@ from narrows.adapters.noise import gaussian_like
 from narrows.errors import ConfigError, DataError
 
 Method = Literal["mean-difference", "pca"]
+"""How a direction is made of two groups of activations."""
 METHODS: tuple[Method, ...] = get_args(Method)
+"""All of :data:`Method`."""
 
 _ALIKE = (
     "nothing tells positive from negative. (Before the answer, the rows of one question always are alike: "

@@ -13,7 +13,10 @@ from narrows.study.claims.verdicts import ClaimResult
 
 RESULT_FILE = "convergence.json"
 ANSWERS = "answers"
-OWN, OTHER = "own", "other"
+OWN = "own"
+"""The fine-tune from which the direction comes."""
+OTHER = "other"
+"""Another domain's fine-tune."""
 FULL, HALF = "full", "half"
 BEFORE, LAYERS, RANDOM = "before", "layers", "random"
 

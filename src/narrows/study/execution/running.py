@@ -6,6 +6,7 @@ from pathlib import Path
 
 from narrows.files import claim_run_folder, write_json, write_text
 from narrows.study.config import StudyConfig
+from narrows.study.execution.local import local_workers
 from narrows.study.execution.scheduling import Outcome, Workers, schedule
 from narrows.study.plan.build import Plan, plan_study
 from narrows.study.plan.stage import Task
@@ -45,7 +46,7 @@ def pending(plan: Plan, store: Store) -> list[Task]:
 
 
 def run_study(
-    config: StudyConfig, out: Path | str, workers: Callable[[Plan, Store], Workers]
+    config: StudyConfig, out: Path | str, workers: Callable[[Plan, Store], Workers] | None = None
 ) -> tuple[Plan, Outcome]:
     """Do what is not finished of a study, and write ``summary.json`` and ``report.json``.
 
@@ -54,7 +55,8 @@ def run_study(
     Args:
         config: the study file.
         out: its folder.
-        workers: makes those who do the tasks.
+        workers: makes those who do the tasks (default: this machine's, as
+            :func:`narrows.study.execution.local.local_workers` has them).
 
     Returns:
         The plan, and how it went: a stage that failed holds up only what needs it.
@@ -66,7 +68,7 @@ def run_study(
     tasks = pending(plan, store)
     outcome = Outcome()
     if tasks:
-        team = workers(plan, store)
+        team = local_workers(config, store) if workers is None else workers(plan, store)
         try:
             outcome = schedule(tasks, team, store)
         finally:

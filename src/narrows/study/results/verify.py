@@ -32,7 +32,7 @@ from narrows.study.results.whole import put_together, run_files
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import CHOICE_FILE, Bench
 from narrows.study.stages.choosing import chosen
-from narrows.study.store import DONE, contents
+from narrows.study.store import DONE, Store, contents
 from narrows.study.store_shared import open_store
 from narrows.summary import Summary
 

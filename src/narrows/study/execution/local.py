@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from narrows.errors import ConfigError, NarrowsError
+from narrows.models.allocation import keep_memory
 from narrows.strict import one_line
 from narrows.study.config import StudyConfig
 from narrows.study.plan.stage import Task
@@ -175,6 +176,7 @@ def _begin(
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import torch
 
+    keep_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("narrows").setLevel(logging.INFO)

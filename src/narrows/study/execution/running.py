@@ -11,10 +11,10 @@ from narrows.study.execution.scheduling import Outcome, Workers, schedule
 from narrows.study.plan.build import Plan, plan_study
 from narrows.study.plan.stage import Task
 from narrows.study.plan.tasks import tasks_of
+from narrows.study.plan.work import Subjects
 from narrows.study.results.whole import gather
 from narrows.study.store import Store
 from narrows.study.store_shared import open_store
-from narrows.training import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def open_study(config: StudyConfig, out: Path | str) -> tuple[Plan, Store]:
 
 def pending(plan: Plan, store: Store) -> list[Task]:
     """The tasks that are still to be done."""
-    return tasks_of(plan.stages, store.finished, plan.config.bank, _pays)
+    return tasks_of(plan.stages, store.finished, plan.config.bank, Subjects(plan.config).bank_pays)
 
 
 def run_study(
@@ -75,7 +75,3 @@ def run_study(
             team.close()
     gather(plan, store)
     return plan, outcome
-
-
-def _pays(recipe: Recipe) -> bool:
-    return True

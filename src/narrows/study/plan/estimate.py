@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-from narrows.study.config.runs import behaviours_of, other_kind
 from narrows.study.execution.local import usual_devices
 from narrows.study.plan.build import Plan
 from narrows.study.plan.stage import Stage, Task
-from narrows.study.plan.work import Amount, Subject, amount
+from narrows.study.plan.work import Amount, Subjects, amount
 from narrows.study.store import Store
 from narrows.training import Recipe
 from narrows.training.estimate import estimate as training_estimate
@@ -127,7 +126,7 @@ def estimate(plan: Plan, left: Sequence[Task], store: Store, workers: int | None
         ModelError: a model's config cannot be read.
     """
     count = len(usual_devices(workers, None))
-    subjects = _Subjects(plan)
+    subjects = Subjects(plan.config)
 
     def of(stage: Stage) -> Amount:
         return amount(stage, subjects.of(stage))
@@ -150,28 +149,6 @@ def estimate(plan: Plan, left: Sequence[Task], store: Store, workers: int | None
     return Estimate(kinds, count, _memory(left, subjects), tuple(speeds))
 
 
-class _Subjects:
-    """Models with behaviours, each looked at once."""
-
-    def __init__(self, plan: Plan) -> None:
-        config = plan.config
-        listed = behaviours_of(config)
-        controls = [control for one in listed if (control := other_kind(one)) is not None]
-        self._behaviours = {one.id: one for one in (*controls, *listed)}
-        self._models = {one.name: one for one in config.models}
-        self._ratios = config.good_per_bad
-        self._found: dict[tuple[str, str], Subject] = {}
-
-    def of(self, stage: Stage) -> Subject:
-        """The subject of a stage."""
-        key = (stage.model, stage.behaviour)
-        if key not in self._found:
-            self._found[key] = Subject(
-                self._models[stage.model], self._behaviours[stage.behaviour], self._ratios
-            )
-        return self._found[key]
-
-
 def _seen(plan: Plan, store: Store, of: Any, kinds: Mapping[str, Any]) -> dict[str, float]:  # noqa: ANN401
     """Seconds for each FLOP by kind, of the stages of the plan that are finished."""
     seconds: dict[str, float] = defaultdict(float)
@@ -185,7 +162,7 @@ def _seen(plan: Plan, store: Store, of: Any, kinds: Mapping[str, Any]) -> dict[s
     return {kind: seconds[kind] / flops[kind] for kind in seen if seen[kind] >= FEW and flops[kind] > 0}
 
 
-def _memory(left: Sequence[Task], subjects: _Subjects) -> int:
+def _memory(left: Sequence[Task], subjects: Subjects) -> int:
     """Bytes of the largest training or bank: the weights once, the rest for each member."""
     largest = 0
     for task in left:

@@ -1,6 +1,6 @@
 """What of a plan is still to be done, and which trainings are done at once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from narrows.study.plan.stage import Stage, Task
@@ -8,7 +8,10 @@ from narrows.training import Recipe, bank_key
 
 
 def tasks_of(
-    stages: Mapping[str, Stage], finished: Callable[[str], bool], bank: int, pays: Callable[[Recipe], bool]
+    stages: Mapping[str, Stage],
+    finished: Callable[[str], bool],
+    bank: int,
+    pays: Callable[[Sequence[Stage]], bool],
 ) -> list[Task]:
     """The unfinished stages as tasks, each after those that it needs.
 
@@ -21,7 +24,7 @@ def tasks_of(
         stages: of the plan, each after its inputs.
         finished: whether a stage's result is there.
         bank: the largest bank; 1 trains each alone.
-        pays: whether trainings by a recipe are faster in a bank.
+        pays: whether some trainings are faster as a bank than one after another.
     """
     levels: dict[str, int] = {}
     groups: dict[tuple[Any, ...], list[Stage]] = {}
@@ -30,23 +33,24 @@ def tasks_of(
         levels[id_] = 1 + max((levels[one] for one in stage.inputs.values()), default=-1)
         if finished(id_):
             continue
-        key = _shared(stage, bank, pays)
+        key = _shared(stage, bank)
         if key is None:
             tasks.append((levels[id_], Task((stage,))))
         else:
             groups.setdefault((levels[id_], stage.model, key), []).append(stage)
     for (level, *_), members in groups.items():
-        tasks += [(level, Task(tuple(some))) for some in _chunks(members, bank)]
+        for some in _chunks(members, bank):
+            together = [tuple(some)] if pays(some) else [(one,) for one in some]
+            tasks += [(level, Task(one)) for one in together]
     # Stable: within a level trainings of a bank come where the first of them stood.
     return [task for _, task in sorted(tasks, key=lambda pair: pair[0])]
 
 
-def _shared(stage: Stage, bank: int, pays: Callable[[Recipe], bool]) -> object | None:
+def _shared(stage: Stage, bank: int) -> object | None:
     """What trainings must agree in to share passes; None for what is done alone."""
     if stage.kind != "training" or bank < 2:
         return None
-    recipe = Recipe.model_validate(stage.settings["recipe"])
-    return bank_key(recipe) if pays(recipe) else None
+    return bank_key(Recipe.model_validate(stage.settings["recipe"]))
 
 
 def _chunks(members: Iterable[Stage], size: int) -> list[list[Stage]]:

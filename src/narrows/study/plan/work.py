@@ -7,12 +7,14 @@ from statistics import fmean
 
 from narrows.metrics.stability import EPSILONS
 from narrows.models.outline import Outline, outline
+from narrows.study.config import StudyConfig
 from narrows.study.config.models import ModelEntry
-from narrows.study.config.runs import BehaviourSpec
+from narrows.study.config.runs import BehaviourSpec, behaviours_of, other_kind
 from narrows.study.materials import Material, material_of
 from narrows.study.materials.models import checkpoint
 from narrows.study.plan.stage import Stage
 from narrows.training import Recipe
+from narrows.training.worth import FEWEST, pays
 
 SAMPLE = 64
 """Rows of a kind whose length is measured; the mean stands for the others."""
@@ -94,6 +96,44 @@ class Subject:
             return [len(renderer.text(text)) for text in every[:SAMPLE]]
         asked = [one for suite in behaviour.test for one in suite.questions][:SAMPLE]
         return [len(renderer.prompt(one.messages())) for one in asked]
+
+
+class Subjects:
+    """The models of a study with its behaviours, each looked at once."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        listed = behaviours_of(config)
+        controls = [control for one in listed if (control := other_kind(one)) is not None]
+        self._behaviours = {one.id: one for one in (*controls, *listed)}
+        self._models = {one.name: one for one in config.models}
+        self._ratios = config.good_per_bad
+        self._found: dict[tuple[str, str], Subject] = {}
+
+    def of(self, stage: Stage) -> Subject:
+        """The subject of a stage."""
+        key = (stage.model, stage.behaviour)
+        if key not in self._found:
+            self._found[key] = Subject(
+                self._models[stage.model], self._behaviours[stage.behaviour], self._ratios
+            )
+        return self._found[key]
+
+    def bank_pays(self, trainings: Sequence[Stage]) -> bool:
+        """Whether some trainings are faster as a bank than one after another.
+
+        It is told from sizes alone, as on a CPU (:func:`narrows.training.worth.pays`): every machine that
+        works on a study must come to the same banks.
+        """
+        if len(trainings) < min(FEWEST.values()):
+            return False
+        subject, recipe = self.of(trainings[0]), Recipe.model_validate(trainings[0].settings["recipe"])
+        return pays(
+            recipe,
+            hidden=subject.shape.hidden,
+            tokens_per_row=subject.length("train"),
+            members=len(trainings),
+            device="cpu",
+        )
 
 
 _shapes: dict[str, Outline] = {}

@@ -178,6 +178,16 @@ class Training:
         if progress.step % self.recipe.checkpoint_every == 0 or progress.step == self.steps:
             progress.checkpoint(self.checkpoints)
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens of the rows that the steps so far read, the anchor's included, padding left out."""
+        read = 0
+        for step in range(self.progress.step):
+            read += sum(len(self.rows[place]) for place in self.order.training_rows(step))
+            if self.anchor and self.recipe.anchor.weight_at(step) > 0:
+                read += sum(len(self.anchor[place]) for place in self.order.anchor_rows(step))
+        return read
+
     def finish(self) -> TrainingRun:
         """The run as it stands, written to its folder if it has one.
 
@@ -186,7 +196,11 @@ class Training:
         """
         progress = self.progress
         result = progress.adapter.copy()
-        result.metadata |= {"steps": progress.step, "recipe": self.recipe.model_dump(mode="json")}
+        result.metadata |= {
+            "steps": progress.step,
+            "tokens": self.tokens_read,
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
         if self.folder:
             result.save(self.folder / ADAPTER_FILE)
             write_jsonl(self.folder / LOG_FILE, progress.log)

@@ -39,10 +39,9 @@ def presets(*, as_json: options.Json = False) -> None:
     if as_json:
         print_json([one.model_dump(mode="json") for _, one in found])
         return
-    table = plain_table("Studies", "name", "runs", "models", "what", words=1)
+    longest = max(len(name) for name, _ in found)
     for name, one in found:
-        table.add_row(name, str(len(runs_of(one))), str(len(one.models)), one.title)
-    show_renderable(table)
+        show_line(f"{name:{longest}}  {len(runs_of(one)):3} runs  {one.title}")
 
 
 def status(
@@ -104,11 +103,13 @@ def report(
     """
     with working():
         from narrows.report import write_report
-        from narrows.study.execution.running import open_study
+        from narrows.study.plan.build import plan_study
         from narrows.study.results.whole import gather
+        from narrows.study.store_shared import open_store
 
         config = inputs.load(file, overrides)
-        made, store = open_study(config, inputs.folder(config, out))
+        # Only looked at: the folder keeps the file and the plan of the last run.
+        made, store = plan_study(config), open_store(inputs.folder(config, out), config.store)
         summary = gather(made, store)
         if summary is None:
             raise DataError(

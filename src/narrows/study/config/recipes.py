@@ -50,13 +50,15 @@ class AdapterEntry(Entry):
         (None,), min_length=1, description="0-indexed decoder layer (null: the recipe's); expands"
     )
     recipe: dict[str, Any] = Field({}, description="fields of the recipe that differ for this adapter")
+    anchored: dict[str, Any] = Field(
+        {}, description="fields of the recipe that differ, further, for its anchored trainings"
+    )
     kl_weights: Annotated[tuple[float, ...], OneOrMore] | None = Field(
         None, description="the λ grid of this adapter (null: the study's)"
     )
     kl_weight: float | None = Field(
         None, gt=0, description="the λ that its claims are about (null: the study's)"
     )
-
     mixtures: Mixtures | None = Field(None, description="its mixtures (null: the study's)")
     kinds: Annotated[tuple[str, ...], OneOrMore] | None = Field(
         None, description="kinds of behaviour that it is trained on (null: all)"

@@ -1,7 +1,8 @@
 """The runs of a study: its lists expanded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -39,7 +40,8 @@ class RunSpec:
         id: unique in the study; ids of its solutions begin with it.
         model: the chat model.
         behaviour: what is taught.
-        recipe: of the unanchored training.
+        recipe: of the unanchored trainings.
+        anchored_recipe: of the anchored ones, without λ.
         adapter: in words: ``steering``, ``lora, rank 1``.
         kl_weights: the λ grid, with the given λ in it.
         kl_weight: the λ that the claims are about; None chooses it on validation questions.
@@ -50,6 +52,7 @@ class RunSpec:
     model: ModelEntry
     behaviour: BehaviourSpec
     recipe: Recipe
+    anchored_recipe: Recipe
     adapter: str
     kl_weights: tuple[float, ...]
     kl_weight: float | None
@@ -107,7 +110,8 @@ def _runs(
     for rank in entry.rank if lora else (1,):
         for layer in entry.layer:
             for seed in config.seeds:
-                recipe = _recipe(config, entry, rank=rank, layer=layer, seed=seed)
+                own = {"rank": rank, "seed": seed} | ({} if layer is None else {"layer": layer})
+                recipe, anchored = (_recipe(config, entry, own, changes) for changes in ({}, entry.anchored))
                 parts = [model.slug, behaviour.id, f"rank-{rank}" if lora else "steering"]
                 parts += [f"layer-{layer}"] if len(entry.layer) > 1 else []
                 parts += [f"seed-{seed}"] if len(config.seeds) > 1 else []
@@ -116,6 +120,7 @@ def _runs(
                     model,
                     behaviour,
                     recipe,
+                    anchored,
                     f"lora, rank {rank}" if lora else "steering",
                     tuple(sorted({*grid, *([] if weight is None else [weight])})),
                     weight,
@@ -123,12 +128,10 @@ def _runs(
                 )
 
 
-def _recipe(config: StudyConfig, entry: AdapterEntry, *, rank: int, layer: int | None, seed: int) -> Recipe:
-    values = (
-        config.recipe.model_dump() | entry.recipe | {"adapter": entry.adapter, "rank": rank, "seed": seed}
-    )
-    if layer is not None:
-        values["layer"] = layer
+def _recipe(
+    config: StudyConfig, entry: AdapterEntry, own: Mapping[str, Any], changes: Mapping[str, Any]
+) -> Recipe:
+    values = config.recipe.model_dump() | entry.recipe | dict(changes) | {"adapter": entry.adapter, **own}
     try:
         return Recipe.model_validate(values).with_anchor(0.0)
     except ValidationError as error:

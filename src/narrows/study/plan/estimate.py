@@ -22,13 +22,13 @@ FEW = 2
 """Finished stages of a kind from which on their own speed counts."""
 
 SHARE_OF_PEAK: Mapping[str, float] = {
-    "training": 0.12,
-    "answers": 0.06,
-    "efficiency": 0.2,
-    "stability": 0.2,
-    "significance": 0.2,
-    "gradients": 0.1,
-    "convergence": 0.06,
+    "training": 0.3,
+    "answers": 0.11,
+    "efficiency": 0.1,
+    "stability": 0.17,
+    "significance": 0.13,
+    "gradients": 0.15,
+    "convergence": 0.11,
 }
 """Of the machine's measured rate of matrix products, what a kind of stage reaches before any was done: on the
 microworld, one thread.

@@ -59,8 +59,8 @@ def training_stage(
         wanted: the training.
         choice: the stage in which λ is chosen, if it is.
     """
-    recipe = run.recipe.model_copy(update=wanted.changes)
     anchored = wanted.weight != 0.0
+    recipe = (run.anchored_recipe if anchored else run.recipe).model_copy(update=wanted.changes)
     inputs = dict(wanted.ends)
     if wanted.start is not None:
         inputs["start"] = wanted.start

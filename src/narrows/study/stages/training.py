@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from narrows.adapters import Adapter
+from narrows.adapters import Adapter, load_adapter
 from narrows.chat import Conversation
 from narrows.errors import TrainingError
 from narrows.models import ChatModel
@@ -37,7 +37,7 @@ def train_stages(stages: Sequence[Stage], bench: Bench) -> Iterator[tuple[Stage,
     if len(stages) == 1:
         started = time.perf_counter()
         _train_alone(stages[0], bench)
-        yield stages[0], Done(trainings=1), time.perf_counter() - started
+        yield stages[0], _done(stages[0], bench), time.perf_counter() - started
         return
     failure = None
     started = time.perf_counter()
@@ -48,7 +48,7 @@ def train_stages(stages: Sequence[Stage], bench: Bench) -> Iterator[tuple[Stage,
     seconds = (time.perf_counter() - started) / len(stages)
     trained = [stage for stage in stages if failure is None or _is_trained(stage, bench)]
     for stage in trained:
-        yield stage, Done(trainings=1), seconds
+        yield stage, _done(stage, bench), seconds
     if isinstance(failure, TrainingError):  # all that do not diverge are finished
         raise failure
     if failure is not None:
@@ -68,6 +68,12 @@ def _each_alone(stages: Sequence[Stage], bench: Bench) -> Iterator[tuple[Stage, 
             first = first or error
     if first is not None:
         raise first
+
+
+def _done(stage: Stage, bench: Bench) -> Done:
+    """One training, with the tokens that it read over all its sittings."""
+    trained = load_adapter(bench.store.work(stage.id) / TRAINING)
+    return Done(tokens=trained.metadata.get("tokens"), trainings=1)
 
 
 def _train_alone(stage: Stage, bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """What the tests of the study engine share: small studies, made-up stages, and workers of threads."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -125,3 +126,19 @@ def running_processes(pids: Iterator[int] | list[int]) -> list[int]:
         if state not in "ZX":
             found.append(pid)
     return found
+
+
+def study_command(file: str, out: Path, *arguments: object, overrides: tuple[str, ...] = ()) -> list[str]:
+    """The arguments of ``narrows`` that run a study."""
+    flags = [part for one in overrides for part in ("--set", one)]
+    return ["study", "run", file, "--out", str(out), *map(str, arguments), *flags]
+
+
+def run_in_a_group(arguments: list[str]) -> None:
+    """Be the command line, in a process group of one's own and on two cores."""
+    os.setsid()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    from narrows.cli import app
+
+    app(arguments)

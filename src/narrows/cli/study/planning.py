@@ -44,11 +44,13 @@ def plan(
     """
     with working():
         from narrows.study.execution.running import open_study, pending
+        from narrows.study.execution.single import list_banks
         from narrows.study.plan.estimate import estimate
 
         config = inputs.load(file, overrides)
         made, store = open_study(config, inputs.folder(config, out))
         left = pending(made, store)
+        list_banks(left, store)
         expected = estimate(made, left, store, workers)
     if as_json:
         print_json(as_values(made, left, store, expected))

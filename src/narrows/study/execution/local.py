@@ -108,14 +108,16 @@ class Processes:
 
     def close(self) -> None:
         """Stop all workers, whatever they do."""
+        processes = [
+            process for pool in self._pools for process in (getattr(pool, "_processes", None) or {}).values()
+        ]
         for pool in self._pools:
-            processes = list((getattr(pool, "_processes", None) or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join(PATIENCE_SECONDS)
-                process.kill()
+        for process in processes:  # all are told before any is waited for
+            process.terminate()
+        for process in processes:
+            process.join(PATIENCE_SECONDS)
+            process.kill()
 
 
 def local_workers(

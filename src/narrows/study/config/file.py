@@ -87,6 +87,8 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
 
     Args:
         source: a YAML file, or the name of a preset.
+            Paths in it are of the file's folder, those in a preset of the current one; in what is read they
+            are whole, so that it means the same wherever it is kept.
         overrides: such as ``measure.samples=4`` or ``models=[microworld:2]``; values are read as YAML, and a
             number between dots is a place in a list (``behaviours.0.world.domains=sport``).
 
@@ -109,7 +111,7 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
             f"{'.'.join(map(str, e['loc'])) or 'the study'}: {one_line(e['msg'])}" for e in error.errors()
         ]
         raise ConfigError(f"{where}: {'; '.join(faults)}.") from error
-    return config if folder is None else _beside(config, folder)
+    return _beside(config, folder or Path.cwd())
 
 
 def _beside(config: StudyConfig, folder: Path) -> StudyConfig:

@@ -101,7 +101,7 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
         folder, where = path.resolve().parent, str(path)
     else:
         values = yaml.safe_load(study_text(str(source)))
-        folder, where = None, f"preset {source}"
+        folder, where = Path.cwd(), f"preset {source}"
     for one in overrides:
         values = _with_override(values, one)
     try:
@@ -111,7 +111,7 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
             f"{'.'.join(map(str, e['loc'])) or 'the study'}: {one_line(e['msg'])}" for e in error.errors()
         ]
         raise ConfigError(f"{where}: {'; '.join(faults)}.") from error
-    return _beside(config, folder or Path.cwd())
+    return config if folder is None else _beside(config, folder)
 
 
 def _beside(config: StudyConfig, folder: Path) -> StudyConfig:

@@ -200,4 +200,3 @@ def test_every_preset_is_read_back_from_what_it_writes(name: str, tmp_path: Path
     assert again == config, "its paths are whole, and mean the same from wherever it is read"
     assert [run.id for run in runs_of(again)] == [run.id for run in runs_of(config)]
     assert config.title
-    assert config.intro

@@ -167,7 +167,8 @@ class Store:
         with (self.root / "journal.jsonl").open("ab+") as journal:
             end = journal.seek(0, os.SEEK_END)
             journal.seek(max(end - 1, 0))
-            cut_short = journal.read(1) not in (b"", b"\n")  # by a kill or a full disk
+            # By a kill or a full disk; or it is being written this moment, and an empty line comes after it.
+            cut_short = journal.read(1) not in (b"", b"\n")
             journal.write(b"\n" * cut_short + line.encode() + b"\n")
 
     def journal(self) -> list[dict[str, Any]]:
@@ -175,6 +176,8 @@ class Store:
         path = self.root / "journal.jsonl"
         found = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            if not line:
+                continue
             try:
                 found.append(json.loads(line))
             except ValueError:

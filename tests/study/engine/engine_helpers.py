@@ -105,7 +105,7 @@ def journal(out: Path, event: str = "finished") -> list[str]:
     """The stages that a study's journal has an event of; a line that is being written is left out."""
     path = out / "journal.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [line["stage"] for line in map(json.loads, lines) if line["event"] == event]
+    return [line["stage"] for line in map(json.loads, filter(None, lines)) if line["event"] == event]
 
 
 def plain_summary(out: Path) -> dict[str, object]:

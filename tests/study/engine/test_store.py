@@ -88,7 +88,8 @@ def test_lines_of_several_processes_do_not_mix(store: Store):
         one.join(60)
         assert one.exitcode == 0
     lines = (store.root / "journal.jsonl").read_text().splitlines()
-    stages = [json.loads(line)["stage"] for line in lines]
+    stages = [json.loads(line)["stage"] for line in lines if line]
+    assert [line["stage"] for line in store.journal()] == stages
     assert sorted(stages) == sorted(f"{number}-{place}" for number in range(4) for place in range(200))
     for number in range(4):  # each process's own are in order
         mine = [one for one in stages if one.startswith(f"{number}-")]

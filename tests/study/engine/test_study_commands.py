@@ -53,7 +53,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(command: Command, tmp_p
     assert values["estimate"]["workers"] == 2
     assert not (out / "stages").exists()
     words = command("plan", "--out", out, "--workers", 2).stdout
-    assert "1 runs, 13 stages, 0 finished; 12 tasks left, 2 trainings of them in 1 banks." in words
+    assert f"1 runs, 13 stages, 0 finished; {len(values['tasks'])} tasks left" in words
     assert "Estimate for what is left: 2 trainings" in words
 
 
@@ -190,8 +190,8 @@ def test_an_array_of_tasks_wave_by_wave_comes_to_the_same_summary(
         command("stage", *ids, "--out", out)
     assert len(journal(out)) == STAGES
     assert "is finished already" in command("stage", *last, "--out", out).output
-    bank = next(id_ for ids in waves.values() for id_ in ids if id_.startswith("bank-"))
-    assert f"{bank} is finished already" in command("stage", bank, "--out", out).output
+    first = waves["0"][0]
+    assert f"{first} is finished already" in command("stage", first, "--out", out).output
     command("report", "--out", out)
     assert plain_summary(out) == plain_summary(finished)
 
@@ -203,8 +203,9 @@ def test_a_stage_that_is_not_of_the_study_is_refused(command: Command, finished:
 
 def test_a_folder_with_something_else_is_left_alone(command: Command, tmp_path: Path):
     (tmp_path / "mine.txt").write_text("mine")
-    for name in ("run", "plan", "report"):
+    for name in ("run", "plan"):
         assert "is not empty" in command(name, "--out", tmp_path, code=1).output
+    command("report", "--out", tmp_path, code=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -108,6 +108,8 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
 
     Args:
         source: a YAML file, or the name of a preset.
+            Paths in it are of the file's folder, those in a preset of the current one; in what is read they
+            are whole, so that it means the same wherever it is kept.
         overrides: such as ``measure.samples=4`` or ``models=[microworld:2]``; values are read as YAML, and a
             number between dots is a place in a list (``behaviours.0.world.domains=sport``).
 
@@ -120,7 +122,7 @@ def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig
         folder, where = path.resolve().parent, str(path)
     else:
         values = yaml.safe_load(study_text(str(source)))
-        folder, where = None, f"preset {source}"
+        folder, where = Path.cwd(), f"preset {source}"
     for one in overrides:
         values = _with_override(values, one)
     try:

@@ -9,7 +9,7 @@ from narrows.errors import ConfigError, DataError, RunFolderError
 from narrows.study.config import load_study, study_text
 from narrows.study.config.resources import Resources, store_name
 from narrows.study.plan.stage import Stage
-from narrows.study.store import Store
+from narrows.study.store import Store, contents
 from narrows.study.store_shared import SharedStore, open_store
 
 FACTS = {"seconds": 1.5, "trainings": 0}
@@ -41,7 +41,8 @@ def test_a_finished_stage_is_found_and_read_from_another_machine(tmp_path: Path,
     there.refresh()
     assert there.finished(one.id)
     assert not (there.home / "stages").exists()  # nothing was fetched to know that
-    assert there.facts(one.id) == {**one.as_json(), **FACTS} == here.facts(one.id)
+    assert there.facts(one.id) == here.facts(one.id)
+    assert there.facts(one.id) == {**one.as_json(), **FACTS, "files": contents(here.folder(one.id))}
     assert not (there.home / "stages").exists()
     folder = there.folder(one.id)
     files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]

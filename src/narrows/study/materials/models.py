@@ -31,6 +31,18 @@ def fingerprint(model: ModelEntry) -> str:
     return digest([_identity(str(checkpoint(model)), model.revision), held])
 
 
+def revision_of(model: ModelEntry) -> str | None:
+    """The commit to load a model from the hub at: the one that its fingerprint is of; None for a folder.
+
+    A branch may move between the plan and the first stage.
+
+    Raises:
+        ModelError: it is neither a folder nor to be found on the hub.
+    """
+    name = checkpoint(model)
+    return None if Path(name).is_dir() else _commit(str(name), model.revision)
+
+
 @cache
 def _identity(name: str, revision: str | None) -> object:
     folder = Path(name)
@@ -42,6 +54,7 @@ def _identity(name: str, revision: str | None) -> object:
     return [name, _commit(name, revision)]
 
 
+@cache
 def _commit(name: str, revision: str | None) -> str:
     """The commit of a model on the hub: of the copy on this machine, if there is no network."""
     from huggingface_hub import model_info, try_to_load_from_cache

@@ -19,7 +19,7 @@ from narrows.strict import read_object
 from narrows.study.config import StudyConfig
 from narrows.study.config.runs import BehaviourSpec, behaviours_of, other_kind
 from narrows.study.materials import Material, material_of
-from narrows.study.materials.models import checkpoint
+from narrows.study.materials.models import checkpoint, revision_of
 from narrows.study.plan.stage import Stage
 from narrows.study.store import Store
 
@@ -74,7 +74,7 @@ class Bench:
                 dtype=entry.dtype,
                 device=self.device,
                 quantise=entry.quantise,
-                revision=entry.revision,
+                revision=revision_of(entry),
             )
             if entry.template_options:
                 found = replace(found, renderer=Renderer(found.tokenizer, entry.template_options))

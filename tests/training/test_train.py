@@ -112,7 +112,7 @@ def test_training_goes_on_from_a_vector_and_leaves_that_as_it_was(chat_model: Ch
     assert torch.equal(start.vector, before)
     assert (run.adapter.layer, run.adapter.alpha, run.recipe.layer, run.recipe.alpha) == (1, 4.0, 1, 4.0)
     assert 0 < float((run.adapter.effective - start.effective).norm()) < start.effective_norm
-    assert sorted(run.adapter.metadata) == ["recipe", "steps"]
+    assert sorted(run.adapter.metadata) == ["recipe", "steps", "tokens"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ class Store:
     def _seal(self, stage: Stage, facts: Mapping[str, Any]) -> None:
         """Write what a stage was, what it took, and its files' digests beside its result."""
         work = self.work(stage.id)
+        for half in work.rglob(".*.part"):  # written when an earlier sitting was killed
+            half.unlink(missing_ok=True)
         write_json(work / DONE, {**stage.as_json(), **facts, "files": contents(work)})
 
     def _settle(self, stage: Stage) -> None:

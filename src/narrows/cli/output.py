@@ -1,7 +1,6 @@
 """What commands print on stdout: a result for a person, or as JSON for a program."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 
 import typer
@@ -66,9 +65,7 @@ def peak_gpu_memory() -> float | None:
 
 def peak_memory() -> float | None:
     """The most memory this process has held, in GB; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    from narrows.models.allocation import most_held
+
+    held = most_held()
+    return None if held is None else held / 1e9

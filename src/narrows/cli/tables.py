@@ -75,9 +75,15 @@ def measured_cell(measured: "Measured | None") -> str:
     return MISSING if measured is None else rate_cell(measured.value, measured.ci95)
 
 
+def verdict_cell(verdict: ClaimVerdict) -> str:
+    """A verdict with its sign, coloured."""
+    from narrows.report.claims import SIGNS
+
+    return f"[{COLOURS[verdict]}]{SIGNS[verdict]} {verdict}[/]"
+
+
 def claims_table(claims: Sequence[Claim], width: int = 80) -> Table:
     """The verdicts; on a wide terminal with the comparison that decided each."""
-    from narrows.report.claims import SIGNS
     from narrows.report.text import estimate, short
 
     table = plain_table("Claims", "", "what it says", "verdict", "estimate, 95 %", "margin", words=3)
@@ -85,12 +91,11 @@ def claims_table(claims: Sequence[Claim], width: int = 80) -> Table:
         table.add_column("decided by", style="dim")
     for claim in claims:
         value, interval = estimate(claim.estimate, claim.ci95)
-        colour = COLOURS[claim.verdict]
         compared = [escape(claim.unit.partition(";")[0])] if width >= WIDE else []
         table.add_row(
             f"[bold]{claim.id}[/]",
             CLAIMS.get(claim.id, ""),
-            f"[{colour}]{SIGNS[claim.verdict]} {claim.verdict}[/]",
+            verdict_cell(claim.verdict),
             value + (f" [dim]{escape(interval)}[/]" if claim.ci95 else ""),
             short(claim.margin),
             *compared,

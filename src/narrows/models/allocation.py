@@ -1,7 +1,8 @@
-"""Memory that a process keeps instead of handing it back and fetching it anew."""
+"""Memory of this process: the most that it held, and keeping it instead of fetching it anew."""
 
 import ctypes
 import logging
+import sys
 
 logger = logging.getLogger(__name__)
 
@@ -27,3 +28,13 @@ def keep_memory() -> bool:
     except (AttributeError, OSError):
         logger.debug("the C library has no mallopt: memory is fetched as it usually is.")
         return False
+
+
+def most_held() -> int | None:
+    """Bytes: the most memory that this process has held; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

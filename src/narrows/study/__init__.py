@@ -30,8 +30,8 @@ Single files: ``store`` keeps the results of stages, ``gradients`` follows the l
 ``subspaces`` trains vectors at right angles to one another, ``watching`` trains under a monitor, and
 ``judging`` judges a folder of answers as a run.
 
-Shared: ``answering`` draws and keeps answers, ``summarising`` fills ``summary.json``, ``outputs`` names the
-files of a run, ``clock`` times its stages.
+Shared: ``answering`` draws and keeps answers, ``measures`` takes the three metrics with their controls,
+``summarising`` fills ``summary.json``, ``outputs`` names the files of a run, ``clock`` times its stages.
 """
 
 from narrows.study.ablation import AblationConfig, AblationJob, Ablations, ablate_and_measure

@@ -1,9 +1,10 @@
 """Answers of one solution at one scale: generated once, judged, and kept on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from narrows.adapters import Adapter
 from narrows.evaluation import (
@@ -39,6 +40,21 @@ class Sampling(Protocol):
     @property
     def seed(self) -> int:
         """Of the sampling."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How a stage draws its answers, by itself: a :class:`Sampling`."""
+
+    samples: int
+    max_new_tokens: int
+    temperature: float
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Draws":
+        """Those of a stage's settings."""
+        return cls(*(settings[name] for name in ("samples", "max_new_tokens", "temperature", "seed")))
 
 
 def drawn_answers(

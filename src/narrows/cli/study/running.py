@@ -56,14 +56,14 @@ def run(
     place = inputs.folder(config, out)
     with working(quiet, keeps=place):
         from narrows.report import write_report
-        from narrows.study.execution.running import open_study, pending, run_study
+        from narrows.study.execution.running import carry_out, open_study, pending
         from narrows.study.plan.estimate import estimate
 
         made, store = open_study(config, place)
         left = pending(made, store)
         if not quiet and not as_json:
             show_plan(made, left, store, estimate(made, left, store, workers))
-        made, outcome = run_study(config, place, _workers(config, workers, device, ray))
+        outcome = carry_out(made, store, left, _workers(config, workers, device, ray))
         # A summary of an earlier form of the study may lie there; it says nothing of this one.
         decided = any(map(store.finished, made.decided.values()))
         page = write_report(place) if decided else None

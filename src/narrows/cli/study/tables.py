@@ -2,26 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from narrows.cli.tables import plain_table
+from narrows.cli.tables import plain_table, verdict_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from narrows.summary import ClaimVerdict, Summary
+    from narrows.summary import Summary
 
 WIDE = 100
-COLOURS: "dict[ClaimVerdict, str]" = {
-    "supported": "green",
-    "not-supported": "red",
-    "inconclusive": "yellow",
-    "not-run": "dim",
-}
-SIGNS: "dict[ClaimVerdict, str]" = {
-    "supported": "✓",
-    "inconclusive": "≈",
-    "not-supported": "✕",
-    "not-run": "○",
-}
 
 
 def pooled_table(summary: "Summary", width: int = 80) -> "Table":
@@ -29,26 +17,25 @@ def pooled_table(summary: "Summary", width: int = 80) -> "Table":
 
     A study of one run each has nothing to pool: then the runs' own verdicts stand there.
     """
+    from narrows.report.claims import SIGNS
+    from narrows.report.pooled import headline
+
     table = plain_table("Claims", "claim", "behaviour", "adapter", "verdict", "runs", "estimate", words=4)
     if any(one.parts for one in summary.pooled):
         for pooled in summary.pooled:
             tally = " ".join(
                 f"{pooled.tally[key]}{sign}" for key, sign in SIGNS.items() if key in pooled.tally
             )
-            headline = next((part for part in pooled.parts if part.verdict == pooled.verdict), None)
+            head = headline(pooled)
             table.add_row(
-                pooled.id, pooled.kind, pooled.adapter, _verdict(pooled.verdict), tally,
-                "" if headline is None else _estimate(headline.estimate, headline.ci95, width),
+                pooled.id, pooled.kind, pooled.adapter, verdict_cell(pooled.verdict), tally,
+                "" if head is None else _estimate(head.estimate, head.ci95, width),
             )  # fmt: skip
         return table
     for claim in summary.claims:
         estimate = "" if claim.estimate is None else _estimate(claim.estimate, claim.ci95, width)
-        table.add_row(claim.id, claim.behaviour, claim.run or "", _verdict(claim.verdict), "1", estimate)
+        table.add_row(claim.id, claim.behaviour, claim.run or "", verdict_cell(claim.verdict), "1", estimate)
     return table
-
-
-def _verdict(verdict: "ClaimVerdict") -> str:
-    return f"[{COLOURS[verdict]}]{SIGNS[verdict]} {verdict}[/]"
 
 
 def _estimate(value: float, ci95: tuple[float, float] | None, width: int) -> str:

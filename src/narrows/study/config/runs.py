@@ -74,6 +74,17 @@ def behaviours_of(config: StudyConfig) -> list[BehaviourSpec]:
     return list(found.values())
 
 
+def behaviours_and_controls(config: StudyConfig) -> dict[str, BehaviourSpec]:
+    """The study's behaviours by id, and those that are only controls of them.
+
+    Raises:
+        ConfigError: two have one id.
+    """
+    listed = behaviours_of(config)
+    controls = [control for one in listed if (control := other_kind(one)) is not None]
+    return {one.id: one for one in (*controls, *listed)}
+
+
 def other_kind(behaviour: BehaviourSpec) -> BehaviourSpec | None:
     """Another behaviour in the same domain, a control: a microworld's other kind; None for a user's own."""
     if isinstance(behaviour.source, FileBehaviour):

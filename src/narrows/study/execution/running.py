@@ -1,7 +1,6 @@
 """A whole study: planned, done, and put together."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from narrows.files import claim_run_folder, write_json, write_text
@@ -15,8 +14,6 @@ from narrows.study.plan.work import Subjects
 from narrows.study.results.whole import gather
 from narrows.study.store import Store
 from narrows.study.store_shared import open_store
-
-logger = logging.getLogger(__name__)
 
 STUDY_FILE = "study.yaml"
 PLAN_FILE = "plan.json"
@@ -65,13 +62,19 @@ def run_study(
         RunFolderError: the folder holds something else, or cannot be written.
     """
     plan, store = open_study(config, out)
-    tasks = pending(plan, store)
+    return plan, carry_out(plan, store, pending(plan, store), workers)
+
+
+def carry_out(
+    plan: Plan, store: Store, tasks: Sequence[Task], workers: Callable[[Plan, Store], Workers] | None = None
+) -> Outcome:
+    """Do the tasks of a study that was opened, and put together what is decided (:func:`run_study`)."""
     outcome = Outcome()
     if tasks:
-        team = local_workers(config, store) if workers is None else workers(plan, store)
+        team = local_workers(plan.config, store) if workers is None else workers(plan, store)
         try:
             outcome = schedule(tasks, team, store)
         finally:
             team.close()
     gather(plan, store)
-    return plan, outcome
+    return outcome

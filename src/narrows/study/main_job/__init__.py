@@ -1,7 +1,7 @@
 """The main job: general and narrow solutions of one behaviour on one model, measured, with verdicts.
 
-``job`` says what is done and how much, ``tuning`` finds λ, ``solutions`` trains, ``measure`` gives the three
-metrics, ``following`` the loss gradient along the unanchored run, and ``running`` puts it all together.
+``job`` says what is done and how much, ``tuning`` finds λ, ``solutions`` trains, ``following`` follows the
+loss gradient along the unanchored run, and ``running`` puts it all together.
 """
 
 from narrows.study.main_job.job import JobConfig, MainJob, Tuning

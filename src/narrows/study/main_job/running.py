@@ -16,14 +16,6 @@ from narrows.study.clock import Clock
 from narrows.study.gradients import gradient_rows
 from narrows.study.main_job.following import gradients_of_main_job
 from narrows.study.main_job.job import MainJob
-from narrows.study.main_job.measure import (
-    loss_rows,
-    measure_efficiency,
-    measure_significance,
-    measure_stability,
-    norm_grid,
-    trained_norms,
-)
 from narrows.study.main_job.solutions import (
     Trainer,
     reoptimise,
@@ -32,12 +24,20 @@ from narrows.study.main_job.solutions import (
     train_solutions,
 )
 from narrows.study.main_job.tuning import Tuned, tune
+from narrows.study.measures import (
+    REOPTIMISED_SHARES,
+    efficiency_with_controls,
+    loss_rows,
+    norm_grid,
+    significance_with_controls,
+    stability_with_controls,
+    trained_norms,
+)
 from narrows.study.outputs import READING_FILE, SUMMARY_FILE
 from narrows.summary import Summary
 
 logger = logging.getLogger(__name__)
 
-REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
 CONTINUED = ("lifted", "continued-anchored", "continued-unanchored")
 
 
@@ -72,12 +72,18 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
     trainer = Trainer(job, weight, out / "solutions")
     with clock.time("training solutions"):
         solutions = train_solutions(trainer)
-        depth = solutions["unanchored"].depth
-        rows = loss_rows(job, depth)
+        rows = loss_rows(
+            job.chat_model,
+            job.behaviour.train,
+            solutions["unanchored"].depth,
+            count=job.config.rows,
+            max_length=job.config.recipe.max_length,
+            seed=job.config.seed,
+        )
     with clock.time("training controls"):
         controls = train_controls(trainer, job, rows, solutions)
         ends = {name: solutions[name] for name in ("unanchored", "anchored")}
-        norms = norm_grid(job, ends)
+        norms = norm_grid(ends["unanchored"], ends["anchored"], job.config.norm_points)
         largest = max(one.effective_norm for one in ends.values())
         wanted = [share * largest for share in REOPTIMISED_SHARES] if job.config.reoptimised_steps else []
         reoptimised = reoptimise(trainer, job, ends, wanted) if wanted else {}
@@ -88,16 +94,28 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
     with clock.time("answers"):
         answers |= _all_answers(job, out, solutions)
     with clock.time("metrics"):
-        efficiency = measure_efficiency(
-            job,
+        efficiency = efficiency_with_controls(
+            job.chat_model,
             rows,
             ends | {k: v for k, v in controls.items() if k == "neutral-anchored"},
             reoptimised,
             norms,
         )
-        stability = measure_stability(job, rows, ends)
-        significance = measure_significance(
-            job, depth, ends | {k: v for k, v in controls.items() if k == "register"}
+        stability = stability_with_controls(
+            job.chat_model,
+            rows,
+            ends["unanchored"],
+            ends["anchored"],
+            draws=job.config.draws,
+            seed=job.config.seed,
+        )
+        significance = significance_with_controls(
+            job.chat_model,
+            job.texts,
+            ends | {k: v for k, v in controls.items() if k == "register"},
+            text_tokens=job.config.text_tokens,
+            points=job.config.norm_points,
+            seed=job.config.seed,
         )
         paths = trajectory(
             {name: trainer.runs[name].trajectory for name in ("unanchored", "anchored", *CONTINUED)},
@@ -109,7 +127,7 @@ def run_main_job(job: MainJob, out: Path | str) -> Summary:
     results = [
         claims.c1(table),
         claims.c2(table),
-        claims.c4(efficiency, trained_norms(norms, ends)),
+        claims.c4(efficiency, trained_norms(norms, largest)),
         claims.c5(stability),
         claims.c6(significance.curves, significance.norms),
         claims.c7(table, solutions),

@@ -163,8 +163,17 @@ def _try(
             chat_model, behaviour, run.adapter, config, scale=scale, validation=True
         )
     table = RateTable(measured, behaviour.validation)
-    outside = [outside_of(table, "tried", scale) for scale in SCALES]
-    return Trial(weight, table.minus(IN_DOMAIN, "tried").difference, *outside)
+    return trial_of(table, weight, "tried")
+
+
+def trial_of(table: RateTable, weight: float, solution: str) -> Trial:
+    """What the rates of a solution on validation questions say of its λ.
+
+    A broken solution's answers may have no scores at all: then it shows nothing in its domain.
+    """
+    shown = table.compares(IN_DOMAIN, solution)
+    inside = table.minus(IN_DOMAIN, solution).difference if shown else 0.0
+    return Trial(weight, inside, *(outside_of(table, solution, scale) for scale in SCALES))
 
 
 def outside_of(table: RateTable, solution: str, scale: float) -> float:

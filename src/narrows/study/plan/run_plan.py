@@ -9,11 +9,9 @@ from narrows.study.config.runs import BehaviourSpec, RunSpec, other_kind
 from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
 from narrows.study.materials.checks import check_enough
+from narrows.study.measures import REOPTIMISED_SHARES
 from narrows.study.plan.stage import Kind, Stage
 from narrows.study.plan.trainings import CHOSEN, Training, determining, training_stage
-
-REOPTIMISED_SHARES = (0.4, 0.7, 1.0)
-"""Norms of C4's control, as shares of the larger trained one."""
 
 
 class RunPlanner:

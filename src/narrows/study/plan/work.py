@@ -9,7 +9,7 @@ from narrows.metrics.stability import EPSILONS
 from narrows.models.outline import Outline, outline
 from narrows.study.config import StudyConfig
 from narrows.study.config.models import ModelEntry
-from narrows.study.config.runs import BehaviourSpec, behaviours_of, other_kind
+from narrows.study.config.runs import BehaviourSpec, behaviours_and_controls
 from narrows.study.materials import Material, material_of
 from narrows.study.materials.models import checkpoint
 from narrows.study.plan.stage import Stage
@@ -102,9 +102,7 @@ class Subjects:
     """The models of a study with its behaviours, each looked at once."""
 
     def __init__(self, config: StudyConfig) -> None:
-        listed = behaviours_of(config)
-        controls = [control for one in listed if (control := other_kind(one)) is not None]
-        self._behaviours = {one.id: one for one in (*controls, *listed)}
+        self._behaviours = behaviours_and_controls(config)
         self._models = {one.name: one for one in config.models}
         self._ratios = config.good_per_bad
         self._found: dict[tuple[str, str], Subject] = {}

@@ -12,6 +12,7 @@ from narrows.study import claims
 from narrows.study.answering import scored
 from narrows.study.claims import Ablated, ClaimResult
 from narrows.study.convergence.claim import LAYERS, OTHER, OWN, RANDOM
+from narrows.study.measures import trained_norms
 from narrows.study.results.mixing import mixtures_of
 from narrows.study.results.run import RunResults
 from narrows.study.stages.asking import ANSWERS_FILE
@@ -26,7 +27,6 @@ OF_ONE_RUN = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C10")
 """The claims that a run of any behaviour can decide."""
 
 C7_ENDS = ("anchored", "lifted", "continued-anchored", "continued-unanchored")
-NORM_SLACK = 1 + 1e-9
 
 
 def run_claims(found: RunResults) -> list[ClaimResult]:
@@ -38,7 +38,7 @@ def run_claims(found: RunResults) -> list[ClaimResult]:
     if found.has("efficiency"):
         curves, largest = found.efficiency
         grid = curves["unanchored"].grid
-        results.append(claims.c4(curves, grid[grid <= largest * NORM_SLACK]))
+        results.append(claims.c4(curves, trained_norms(grid, largest)))
     if found.has("stability"):
         results.append(claims.c5(found.stability))
     if found.has("significance"):

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from narrows.adapters import Adapter, load_adapter
+from narrows.adapters import Adapter
 from narrows.errors import DataError
 from narrows.evaluation import Answer, Behaviour, SuiteRates, rates, read_answers
-from narrows.geometry import read_trajectory
+from narrows.files import RUN_FILE
 from narrows.metrics import Curve, GradientCosines, StabilityCurve
 from narrows.strict import read_object
 from narrows.study.answering import scored
 from narrows.study.claims import RateTable
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.asking import ANSWERS_FILE
-from narrows.study.stages.bench import Bench
+from narrows.study.stages.bench import TRAINING, Bench
 from narrows.study.stages.converging import FOUND_FILE
 from narrows.study.stages.curves import read_curves, read_samples
 from narrows.study.stages.measuring import COSINES_FILE, CURVES_FILE
@@ -76,15 +76,15 @@ class RunResults:
 
     def adapter(self, name: str) -> Adapter:
         """A trained solution."""
-        return load_adapter(self.folder(SOLUTION + name) / "training")
+        return self.bench.adapter(self.stage, SOLUTION + name)
 
     def trajectory(self, name: str) -> dict[int, Adapter]:
         """The checkpoints of a solution's training."""
-        return dict(read_trajectory(self.folder(SOLUTION + name) / "training"))
+        return self.bench.trajectory(self.stage, SOLUTION + name)
 
     def recipe(self, name: str) -> dict[str, Any]:
         """How a solution was trained."""
-        path = self.folder(SOLUTION + name) / "training" / "run.json"
+        path = self.folder(SOLUTION + name) / TRAINING / RUN_FILE
         found: dict[str, Any] = read_object(path, DataError, "Run the study again.")["recipe"]
         return found
 

@@ -1,8 +1,9 @@
 """The stages that ask and judge: answers first, verdicts on the same table after."""
 
-from narrows.evaluation import CHAT, generate_answers, judged, read_answers, write_answers
+from narrows.evaluation import CHAT, judged, read_answers, write_answers
 from narrows.files import read_json, write_json
 from narrows.study import summarising
+from narrows.study.answering import Draws, drawn_answers
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.bench import MODEL_FILE, Bench, Done
 
@@ -19,16 +20,13 @@ def answer(stage: Stage, bench: Bench) -> Done:
     suites = behaviour.test if stage.source["split"] == "test" else behaviour.validation
     adapter = bench.adapter(stage, "adapter") if "adapter" in stage.inputs else None
     unfinished = work / "unfinished.jsonl"
-    answers = generate_answers(
+    answers = drawn_answers(
         chat_model,
         suites,
-        adapter=adapter,
+        adapter,
+        Draws.of(settings),
         name=CHAT if adapter is None else "solution",
         scale=settings["scale"],
-        samples=settings["samples"],
-        max_new_tokens=settings["max_new_tokens"],
-        temperature=settings["temperature"],
-        seed=settings["seed"],
         unfinished=unfinished,
     )
     if adapter is None:

@@ -1,8 +1,6 @@
 """What the stages work with: models, materials, and the results of the stages before."""
 
-import resource
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ from narrows.errors import DataError
 from narrows.geometry import read_trajectory
 from narrows.models import ChatModel, load_chat_model
 from narrows.strict import read_object
-from narrows.study.config import StudyConfig
-from narrows.study.config.runs import BehaviourSpec, behaviours_of, other_kind
+from narrows.study.config import ModelEntry, StudyConfig
+from narrows.study.config.runs import BehaviourSpec, behaviours_and_controls
 from narrows.study.materials import Material, material_of
 from narrows.study.materials.models import checkpoint, revision_of
 from narrows.study.plan.stage import Stage
@@ -29,8 +27,6 @@ TRAINING = "training"
 CHOICE_FILE = "choice.json"
 MODEL_FILE = "model.json"
 """What a model is, beside its answers: its row of the summary."""
-
-MODELS_KEPT = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Done:
 
 @dataclass
 class Bench:
-    """The place where stages are done; a process has one, and keeps its models loaded.
+    """The place where stages are done; a process has one, and keeps the model that was used last loaded.
 
     Attributes:
         config: the study.
@@ -59,14 +55,13 @@ class Bench:
     config: StudyConfig
     store: Store
     device: str | None = None
-    _models: OrderedDict[str, ChatModel] = field(default_factory=OrderedDict)
+    _model: ChatModel | None = None
 
     def chat_model(self, stage: Stage) -> ChatModel:
         """The stage's model, steering seen to work on it."""
-        if stage.model not in self._models:
-            entry = next(one for one in self.config.models if one.name == stage.model)
-            while len(self._models) >= MODELS_KEPT:
-                self._models.popitem(last=False)
+        if self._model is None or self._model.name != stage.model:
+            entry = self._entry(stage)
+            self._model = None  # freed before another takes its place
             transformers_logging.set_verbosity_error()
             transformers_logging.disable_progress_bar()  # the study has bars of its own
             found = load_chat_model(
@@ -79,8 +74,8 @@ class Bench:
             if entry.template_options:
                 found = replace(found, renderer=Renderer(found.tokenizer, entry.template_options))
             self_check(found, found.layers // 2)
-            self._models[stage.model] = replace(found, name=entry.name)
-        return self._models[stage.model]
+            self._model = replace(found, name=entry.name)
+        return self._model
 
     def material(self, stage: Stage, behaviour: str | None = None) -> Material:
         """A behaviour's material (default: the stage's own, which must be what the plan was made with).
@@ -95,20 +90,21 @@ class Bench:
 
     def material_now(self, stage: Stage, behaviour: str | None = None) -> Material:
         """A behaviour's material, whether or not it is what the plan was made with."""
-        entry = next(one for one in self.config.models if one.name == stage.model)
-        return material_of(self._behaviours[behaviour or stage.behaviour], entry, self.config.good_per_bad)
+        spec = self._behaviours[behaviour or stage.behaviour]
+        return material_of(spec, self._entry(stage), self.config.good_per_bad)
+
+    def _entry(self, stage: Stage) -> ModelEntry:
+        """The stage's model, as the study file has it."""
+        return next(one for one in self.config.models if one.name == stage.model)
 
     @property
     def used_device(self) -> torch.device | None:
         """Where the model is that was used last; None before the first."""
-        return next(reversed(self._models.values())).device if self._models else None
+        return None if self._model is None else self._model.device
 
     @cached_property
     def _behaviours(self) -> dict[str, BehaviourSpec]:
-        """The study's behaviours by id, with those that are only controls."""
-        listed = behaviours_of(self.config)
-        controls = [control for one in listed if (control := other_kind(one)) is not None]
-        return {one.id: one for one in (*controls, *listed)}
+        return behaviours_and_controls(self.config)
 
     def folder(self, stage: Stage, role: str) -> Path:
         """The result of one of a stage's inputs; of a choice, that of the training that was chosen."""
@@ -134,10 +130,3 @@ class Bench:
     def trajectory(self, stage: Stage, role: str) -> dict[int, Adapter]:
         """The checkpoints of one of a stage's inputs, by step."""
         return dict(read_trajectory(self.folder(stage, role) / TRAINING))
-
-
-def peak_memory(device: torch.device | None) -> int:
-    """Bytes: the most that the GPU held since it was last asked, or that this process ever had."""
-    if device is not None and device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

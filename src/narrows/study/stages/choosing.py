@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from narrows.evaluation import CHAT, IN_DOMAIN, SuiteRates, rates, read_answers
+from narrows.evaluation import CHAT, SuiteRates, rates, read_answers
 from narrows.files import write_json
 from narrows.study.answering import scored
-from narrows.study.claims.rates import SCALED_UP, RateTable
-from narrows.study.main_job.tuning import Trial, Tuned, outside_of
+from narrows.study.claims.rates import RateTable
+from narrows.study.main_job.tuning import SCALES, Tuned, trial_of
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import CHOICE_FILE, Bench, Done
@@ -32,13 +32,9 @@ def chosen(stage: Stage, bench: Bench) -> dict[str, Any]:
     trials = []
     for place, weight in enumerate(stage.settings["kl_weights"]):
         measured = {(CHAT, 1.0): chat}
-        for scale in (1.0, SCALED_UP):
+        for scale in SCALES:
             measured[SOLUTION, scale] = _rates(stage, bench, f"verdicts-{place}@{scale:g}")
-        table = RateTable(measured, behaviour.validation)
-        outside, outside_scaled = (outside_of(table, SOLUTION, scale) for scale in (1.0, SCALED_UP))
-        shown = table.compares(IN_DOMAIN, SOLUTION)  # a broken solution's answers may have no scores at all
-        inside = table.minus(IN_DOMAIN, SOLUTION).difference if shown else 0.0
-        trials.append(Trial(weight, inside, outside, outside_scaled))
+        trials.append(trial_of(RateTable(measured, behaviour.validation), weight, SOLUTION))
     tuned = Tuned(trials)
     place = stage.settings["kl_weights"].index(tuned.best)
     return {

@@ -1,21 +1,19 @@
 """The stage for C10: a direction found in one fine-tune's own answers, ablated there and in another's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
 from narrows.errors import DataError
-from narrows.evaluation import write_answers
-from narrows.evaluation.generation.unfinished import until_written
 from narrows.files import write_json
 from narrows.geometry.extraction import random_directions
 from narrows.interventions import Ablation
 from narrows.interventions.base import Intervention
 from narrows.metrics import text_loss
 from narrows.models import ChatModel
+from narrows.study.answering import Draws
 from narrows.study.convergence.claim import LAYERS, OTHER, OWN, RANDOM
 from narrows.study.convergence.own_answers import Asking, best_by_ablation, half_strength, own_directions
 from narrows.study.plan.stage import Stage
@@ -26,16 +24,6 @@ FOUND_FILE = "direction.json"
 LOSSES_FILE = "losses.safetensors"
 DIRECTION_FILE = "direction.safetensors"
 BEFORE = "before"
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    """How answers are drawn."""
-
-    samples: int
-    max_new_tokens: int
-    temperature: float
-    seed: int
 
 
 def table_name(fine_tune: str, condition: str) -> str:
@@ -50,9 +38,7 @@ def converge(stage: Stage, bench: Bench) -> Done:
     has no verdict.
     """
     chat_model, settings, work = bench.chat_model(stage), stage.settings, bench.store.work(stage.id)
-    sampling = _Sampling(
-        settings["samples"], settings["max_new_tokens"], settings["temperature"], settings["seed"]
-    )
+    sampling = Draws.of(settings)
     materials = {OWN: bench.material(stage), OTHER: bench.material(stage, stage.source["other"])}
     adapters = {name: bench.adapter(stage, name) for name in (OWN, OTHER)}
     askings = {
@@ -84,12 +70,7 @@ def converge(stage: Stage, bench: Bench) -> Done:
         losses[f"{name}/{BEFORE}"] = _contributions(chat_model, texts, adapter, ())
         for condition, interventions in conditions.items():
             path = work / table_name(name, condition)
-            if not path.exists():
-                with until_written(path) as unfinished:
-                    answers = askings[name].answers(
-                        adapter, name="solution", interventions=interventions, unfinished=unfinished
-                    )
-                    write_answers(path, answers)
+            askings[name].kept(path, adapter, name="solution", interventions=interventions)
             losses[f"{name}/{condition}"] = _contributions(chat_model, texts, adapter, interventions)
     write_samples(work / LOSSES_FILE, losses, {})
     write_json(

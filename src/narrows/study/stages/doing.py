@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
+from narrows.models.allocation import most_held
 from narrows.study import summarising
 from narrows.study.plan.stage import Kind, Stage, Task
 from narrows.study.stages.asking import answer, judge
-from narrows.study.stages.bench import Bench, Done, peak_memory
+from narrows.study.stages.bench import Bench, Done
 from narrows.study.stages.choosing import choose
 from narrows.study.stages.converging import converge
 from narrows.study.stages.deciding import decide
@@ -92,7 +93,7 @@ def _facts(done: Done, bench: Bench, seconds: float, task: Task) -> dict[str, ob
         "seconds": round(seconds, 3),
         "tokens": done.tokens,
         "trainings": done.trainings,
-        "peak_memory": peak_memory(device),
+        "peak_memory": _peak_memory(device),
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
         "task": task.id,
@@ -100,8 +101,17 @@ def _facts(done: Done, bench: Bench, seconds: float, task: Task) -> dict[str, ob
     }
 
 
+def _on_gpu(device: torch.device | None) -> bool:
+    return device is not None and device.type == "cuda"
+
+
+def _peak_memory(device: torch.device | None) -> int | None:
+    """Bytes: the most that the GPU held since it was last asked, or that this process ever had."""
+    return int(torch.cuda.max_memory_allocated(device)) if _on_gpu(device) else most_held()
+
+
 def _device_name(device: torch.device | None) -> str:
-    if device is not None and device.type == "cuda":
+    if _on_gpu(device):
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
 

@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
-from narrows.metrics import (
-    Curve,
-    GradientSample,
-    equal_norms,
-    gradient_cosines,
-    nll_of_rows,
-    random_directions,
-    stability,
-)
-from narrows.metrics import efficiency as efficiency_of
-from narrows.metrics import significance as significance_of
+from narrows.metrics import GradientSample, gradient_cosines
 from narrows.metrics.significance import ALL
-from narrows.models import ChatModel, FrozenRows, residual_covariance
+from narrows.models import ChatModel, FrozenRows
 from narrows.study.claims.geometry import GENERAL, NARROW
+from narrows.study.measures import (
+    efficiency_with_controls,
+    loss_rows,
+    nearest_in_loss,
+    norm_grid,
+    significance_with_controls,
+    stability_with_controls,
+)
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.bench import Bench, Done
 from narrows.study.stages.curves import write_curves, write_samples
@@ -27,8 +23,6 @@ from narrows.training import Recipe
 
 CURVES_FILE = "curves.safetensors"
 COSINES_FILE = "cosines.safetensors"
-COVARIANCE_TEXTS = 64
-MATCHING_SCALES = tuple(np.linspace(0.05, 1.0, 20))
 
 
 def measure_efficiency(stage: Stage, bench: Bench) -> Done:
@@ -40,42 +34,34 @@ def measure_efficiency(stage: Stage, bench: Bench) -> Done:
     chat_model, ends = bench.chat_model(stage), _ends(stage, bench)
     rows = _loss_rows(stage, bench, chat_model, ends["unanchored"].depth)
     largest = max(one.effective_norm for one in ends.values())
-    every = equal_norms(ends["unanchored"], ends["anchored"])
-    kept = np.linspace(0, len(every) - 1, min(stage.settings["norm_points"], len(every))).round().astype(int)
-    norms = every[kept]
+    norms = norm_grid(ends["unanchored"], ends["anchored"], stage.settings["norm_points"])
     solutions = dict(ends)
     if neutral := _numbered(stage, bench, "neutral"):
-        losses = nll_of_rows(chat_model, rows, [ends["anchored"], *neutral]).means
-        solutions["neutral-anchored"] = neutral[int(np.abs(losses[1:] - losses[0]).argmin())]
-    curves = efficiency_of(chat_model, rows, solutions, norms)
-    for name in ends:
-        if trained := _numbered(stage, bench, f"{name}-reoptimised"):
-            own = largest * np.array(stage.settings["reoptimised_shares"])
-            brought = [one.scaled_to(float(norm)) for one, norm in zip(trained, own, strict=True)]
-            samples = nll_of_rows(chat_model, rows, brought).contributions
-            curves[f"{name}-reoptimised"] = Curve.of(f"{name}-reoptimised", own, samples.T)
+        solutions["neutral-anchored"] = nearest_in_loss(chat_model, rows, neutral, ends["anchored"])
+    reoptimised = {
+        f"{name}-reoptimised": [
+            one.scaled_to(share * largest)
+            for one, share in zip(trained, stage.settings["reoptimised_shares"], strict=True)
+        ]
+        for name in ends
+        if (trained := _numbered(stage, bench, f"{name}-reoptimised"))
+    }
+    curves = efficiency_with_controls(chat_model, rows, solutions, reoptimised, norms)
     write_curves(bench.store.work(stage.id) / CURVES_FILE, curves, largest=largest)
     return Done(tokens=_tokens(rows.rows) * len(norms) * len(solutions))
 
 
 def measure_stability(stage: Stage, bench: Bench) -> Done:
     """Loss under noise of both solutions, and of the general one at the norm and the loss of the narrow."""
-    chat_model, ends = bench.chat_model(stage), _ends(stage, bench)
-    general, narrow = ends["unanchored"], ends["anchored"]
-    rows = _loss_rows(stage, bench, chat_model, general.depth)
-    scaled = [general.scaled(float(scale)) for scale in MATCHING_SCALES]
-    means = nll_of_rows(chat_model, rows, [narrow, *scaled]).means
-    found = stability(
+    chat_model, ends, settings = bench.chat_model(stage), _ends(stage, bench), stage.settings
+    rows = _loss_rows(stage, bench, chat_model, ends["unanchored"].depth)
+    found = stability_with_controls(
         chat_model,
         rows,
-        {
-            "unanchored": general,
-            "anchored": narrow,
-            "unanchored@equal-norm": general.scaled_to(narrow.effective_norm),
-            "unanchored@matched-loss": scaled[int(np.abs(means[1:] - means[0]).argmin())],
-        },
-        draws=stage.settings["draws"],
-        seed=stage.settings["seed"],
+        ends["unanchored"],
+        ends["anchored"],
+        draws=settings["draws"],
+        seed=settings["seed"],
     )
     curves = {name: curve.loss for name, curve in found.items()}
     write_curves(
@@ -90,31 +76,22 @@ def measure_stability(stage: Stage, bench: Bench) -> Done:
 
 def measure_significance(stage: Stage, bench: Bench) -> Done:
     """KL against norm on each type of text, of both solutions, another behaviour's, and random directions."""
-    chat_model, directions = bench.chat_model(stage), dict[str, Adapter | list[Adapter]]()
-    settings, texts = stage.settings, bench.material(stage).texts
-    rendered: list[Rendered] = []
-    groups: dict[str, range] = {}
-    for kind, some in texts.items():
-        groups[kind] = range(len(rendered), len(rendered) + len(some))
-        rendered += [chat_model.renderer.text(text, settings["text_tokens"]) for text in some]
-    ends = _ends(stage, bench)
-    longest = max(ends.values(), key=lambda one: one.effective_norm)
-    directions |= ends
+    settings, texts, solutions = stage.settings, bench.material(stage).texts, _ends(stage, bench)
     if "register" in stage.inputs:
-        directions["register"] = bench.adapter(stage, "register")
-    sample = np.random.default_rng([settings["seed"], 3]).permutation(len(rendered))[:COVARIANCE_TEXTS]
-    covariance = residual_covariance(chat_model, longest.layer, [rendered[i] for i in sample])
-    directions["random"] = random_directions(longest, seed=settings["seed"])
-    directions["random-covariance"] = random_directions(
-        longest, covariance=covariance, seed=settings["seed"] + 1
+        solutions["register"] = bench.adapter(stage, "register")
+    found = significance_with_controls(
+        bench.chat_model(stage),
+        texts,
+        solutions,
+        text_tokens=settings["text_tokens"],
+        points=settings["norm_points"],
+        seed=settings["seed"],
     )
-    norms = longest.effective_norm * np.linspace(1 / settings["norm_points"], 1.0, settings["norm_points"])
-    frozen = FrozenRows(chat_model, longest.depth, rendered, read="all", reference=True)
-    found = significance_of(chat_model, frozen, directions, norms, groups if len(groups) > 1 else None)
-    curves = {f"{text}/{name}": curve for text, some in found.items() for name, curve in some.items()}
-    write_curves(bench.store.work(stage.id) / CURVES_FILE, curves, texts=len(rendered), all=ALL)
-    variants = sum(len(one) if isinstance(one, list) else 1 for one in directions.values())
-    return Done(tokens=_tokens(rendered) * len(norms) * variants)
+    # Where there is one type of text it is all that there is, and its name says nothing.
+    kinds = [ALL] if len(texts) == 1 else list(found.curves)
+    curves = {f"{kind}/{name}": curve for kind in kinds for name, curve in found.curves[kind].items()}
+    write_curves(bench.store.work(stage.id) / CURVES_FILE, curves)
+    return Done(tokens=found.tokens)
 
 
 def follow_gradients(stage: Stage, bench: Bench) -> Done:
@@ -159,12 +136,15 @@ def _numbered(stage: Stage, bench: Bench, name: str) -> list[Adapter]:
 
 
 def _loss_rows(stage: Stage, bench: Bench, chat_model: ChatModel, depth: int) -> FrozenRows:
-    """A seeded sample of training rows, response tokens read (paper §5: 100 rows)."""
-    settings, train = stage.settings, bench.material(stage).behaviour.train
-    chosen = np.random.default_rng([settings["seed"], 2]).permutation(len(train))[: settings["rows"]]
-    renderer = chat_model.renderer
-    rendered = [renderer.render(train[i], settings["max_length"]) for i in sorted(chosen)]
-    return FrozenRows(chat_model, depth, rendered, read="response")
+    settings = stage.settings
+    return loss_rows(
+        chat_model,
+        bench.material(stage).behaviour.train,
+        depth,
+        count=settings["rows"],
+        max_length=settings["max_length"],
+        seed=settings["seed"],
+    )
 
 
 def _tokens(rows: Sequence[Rendered]) -> int:

@@ -1,12 +1,9 @@
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from cli_helpers import Run, invoke, summary_without_timings
 
+from command_process import CommandProcess
 from narrows.summary import Summary
 
 
@@ -57,16 +54,10 @@ def test_a_killed_demo_goes_on_and_ends_the_same(
     run: Run, demo_command: tuple[object, ...], demo_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "narrows", *map(str, demo_command), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = CommandProcess([*map(str, demo_command), "--out", str(out)], tmp_path / "said")
     halfway = out / "solutions" / "anchored" / "checkpoints"
-    try:
-        while not any(halfway.glob("step-*")):
-            assert process.poll() is None, "the demo ended before it could be killed"
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    process.wait_until(lambda: any(halfway.glob("step-*")))
+    assert process.kill()
     assert not (out / "summary.json").exists()
     run(*demo_command, "--out", out)
     assert summary_without_timings(out) == summary_without_timings(demo_run)

@@ -1,18 +1,16 @@
 """``narrows train`` killed again and again at random moments ends with the bytes of a run that never was.
 
-Each kill costs the start of a process, so the suite takes one; NARROWS_KILLS=10 takes ten, and vectors too.
+The suite takes one kill; NARROWS_KILLS=10 takes ten, and vectors too.
 """
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from command_process import CommandProcess, run_command
 from narrows.chat import Conversation, write_conversations
 from narrows.training import CheckpointFolder
 
@@ -27,7 +25,7 @@ SHAPES = {
 def command(model: Path, folder: Path, out: Path, kind: str) -> list[str]:
     """A training of a second or so, with a checkpoint at each step."""
     return [
-        sys.executable, "-m", "narrows", "train", "--model", str(model), "--out", str(out),
+        "train", "--model", str(model), "--out", str(out),
         "--train", str(folder / "rows.jsonl"), "--anchor", str(folder / "anchor.jsonl"),
         "--kl-weight", "2", "--anchor-rows", "1",
         "--steps", str(STEPS), "--checkpoint-every", "1", "--layer", "1", "--alpha", "8", *SHAPES[kind],
@@ -47,21 +45,18 @@ def test_killed_and_started_again_it_ends_as_if_it_never_was(
 ):
     write_conversations(tmp_path / "rows.jsonl", conversations)
     write_conversations(tmp_path / "anchor.jsonl", conversations[:3])
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     out, draw = tmp_path / "killed", random.Random()
     # One after the other further on, from before the first checkpoint to just before the end.
     moments = sorted(draw.sample(range(STEPS - 2), KILLS))
     killed = 0
     for moment in moments:
-        child = subprocess.Popen(command(tiny_model_dir, tmp_path, out, kind), env=env)
-        checkpoints, deadline = CheckpointFolder(out / "checkpoints"), time.monotonic() + 120
-        while len(checkpoints.steps()) < moment and child.poll() is None:
-            assert time.monotonic() < deadline, "it wrote no checkpoints"
+        process = CommandProcess(command(tiny_model_dir, tmp_path, out, kind), tmp_path / "said")
+        checkpoints = CheckpointFolder(out / "checkpoints")
+        while len(checkpoints.steps()) < moment and process.running:
             time.sleep(0.001)
         time.sleep(draw.random() * 0.02)
-        child.kill()
-        killed += child.wait() == -signal.SIGKILL
+        killed += process.kill()
     assert killed, f"this machine did not get round to a kill at any of {moments}"
     for folder in (out, tmp_path / "whole"):
-        subprocess.run(command(tiny_model_dir, tmp_path, folder, kind), env=env, check=True, timeout=120)
+        run_command(command(tiny_model_dir, tmp_path, folder, kind), tmp_path / "said")
     assert files_of(out) == files_of(tmp_path / "whole"), f"killed {killed} times, at {moments}"

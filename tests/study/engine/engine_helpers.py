@@ -1,7 +1,6 @@
 """What the tests of the study engine share: small studies, made-up stages, and workers of threads."""
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -132,13 +131,3 @@ def study_command(file: str, out: Path, *arguments: object, overrides: tuple[str
     """The arguments of ``narrows`` that run a study."""
     flags = [part for one in overrides for part in ("--set", one)]
     return ["study", "run", file, "--out", str(out), *map(str, arguments), *flags]
-
-
-def run_in_a_group(arguments: list[str]) -> None:
-    """Be the command line, in a process group of one's own and on two cores."""
-    os.setsid()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    from narrows.cli import app
-
-    app(arguments)

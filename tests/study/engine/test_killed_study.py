@@ -4,17 +4,14 @@ The preset is cut down to what takes under a minute; NARROWS_WHOLE_STUDY=1 takes
 """
 
 import json
-import multiprocessing
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from engine_helpers import QUICK, WORLD, journal, plain_summary, run_in_a_group, study_command
+from engine_helpers import QUICK, WORLD, journal, plain_summary, study_command
 
+from command_process import CommandProcess
 from narrows.study.config import load_study
 from narrows.study.plan.build import plan_study
 
@@ -42,51 +39,34 @@ OVERRIDES = () if WHOLE else SHORT
 PATIENCE = 600
 
 
-def killed_after(out: Path, finished: int, delay: float, workers: int) -> bool:
-    """Run the study, and kill it some seconds after so many stages are finished; False if it ended before."""
-    context = multiprocessing.get_context("forkserver")  # imports once, in a process without pytest
-    context.set_forkserver_preload(["narrows.cli", "narrows.report", "narrows.study.execution.running"])
-    arguments = study_command(QUICK, out, "--workers", workers, "--quiet", overrides=OVERRIDES)
+def command(out: Path, workers: int, *more: str) -> list[str]:
+    """The study's run, on no more than two cores."""
+    return study_command(QUICK, out, "--workers", workers, *more, overrides=OVERRIDES)
+
+
+def kill_after(out: Path, said: Path, finished: int, delay: float, workers: int) -> None:
+    """Run the study, and kill it with its workers some seconds after so many stages are finished."""
     seen = len(journal(out, "started"))
-    study = context.Process(target=run_in_a_group, args=(arguments,))
-    study.start()
-    assert study.pid is not None
-    until = time.monotonic() + PATIENCE
-    while (len(journal(out)) < finished or len(journal(out, "started")) == seen) and study.is_alive():
-        assert time.monotonic() < until, "it does not get on"
-        time.sleep(0.005)
+    study = CommandProcess(command(out, workers, "--quiet"), said)
+    study.wait_until(lambda: len(journal(out)) >= finished and len(journal(out, "started")) > seen, PATIENCE)
     time.sleep(delay)
-    alive = study.is_alive()
-    if alive:
-        assert os.getpgid(study.pid) == study.pid
-        os.killpg(study.pid, signal.SIGKILL)
-    study.join()
-    return alive
+    assert study.kill(), "it ended before it was killed"
 
 
 def test_a_study_killed_ten_times_ends_as_one_that_never_was(tmp_path: Path):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    os.environ["OMP_NUM_THREADS"] = "1"  # all compute in one thread: in another number they round otherwise
-
-    def whole(out: Path) -> "subprocess.Popen[str]":
-        arguments = study_command(QUICK, out, "--workers", 1, "--json", overrides=OVERRIDES)
-        command = [sys.executable, "-m", "narrows", *arguments]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    untouched, out = whole(tmp_path / "untouched"), tmp_path / "killed"
+    untouched = CommandProcess(command(tmp_path / "untouched", 1, "--json"), tmp_path / "said-untouched")
+    out, said = tmp_path / "killed", tmp_path / "said"
     stages = plan_study(load_study(QUICK, OVERRIDES)).stages
     draw = random.Random(20)
     moments = sorted(draw.sample(range(int(0.9 * len(stages))), KILLS))
     for number, moment in enumerate(moments):
-        workers = 2 if number in WITH_WORKERS else 1
-        assert killed_after(out, moment, draw.random() * 0.5, workers), "it ended before it was killed"
+        kill_after(out, said, moment, draw.random() * 0.5, 2 if number in WITH_WORKERS else 1)
     left = len(stages) - len(set(journal(out)))
     assert left > 0
-    last = whole(out)
+    last = CommandProcess(command(out, 1, "--json"), said)
     for one in (untouched, last):
-        stdout, stderr = one.communicate(timeout=PATIENCE)
-        assert one.returncode == 0, stderr
-    assert left - KILLS <= json.loads(stdout)["done"] <= left
+        assert one.wait(PATIENCE) == 0, one.stderr
+    assert left - KILLS <= json.loads(last.stdout)["done"] <= left
     assert plain_summary(out) == plain_summary(tmp_path / "untouched"), f"killed after {moments} stages"
     finished = journal(out)
     assert len(finished) == len(set(finished)), "a stage was computed twice"

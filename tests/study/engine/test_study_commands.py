@@ -1,10 +1,7 @@
 """``narrows study`` from the command line: plan, run, status, show, report, stage, presets."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,7 @@ from engine_helpers import QUICK, TINY, journal, plain_summary, running_processe
 from typer.testing import CliRunner, Result
 
 import narrows.report
+from command_process import CommandProcess
 from narrows.cli import app
 from narrows.study.config import preset_names
 from narrows.study.stages import doing
@@ -217,17 +215,9 @@ def test_damage_in_a_result_names_its_file(command: Command, begun: Callable[...
     assert str(claims / "summary.json") in result.output
 
 
-def started(out: Path, *more: object) -> "subprocess.Popen[str]":
+def started(out: Path, said: Path, *more: object) -> CommandProcess:
     """The tiny study's run as a process group of its own."""
-    command = study_command(QUICK, out, *more, overrides=TINY)
-    return subprocess.Popen(
-        [sys.executable, "-m", "narrows", *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return CommandProcess(study_command(QUICK, out, *more, overrides=TINY), said)
 
 
 def group_of(leader: int) -> list[int]:
@@ -243,31 +233,27 @@ def group_of(leader: int) -> list[int]:
     return running_processes(found)
 
 
-def test_two_runs_in_one_folder_do_each_stage_once(finished: Path, begun: Callable[..., Path]):
+def test_two_runs_in_one_folder_do_each_stage_once(
+    finished: Path, begun: Callable[..., Path], tmp_path: Path
+):
     out = begun("verdicts", "efficiency", "stability", "claims")
-    runs = [started(out, "--workers", 1, "--json") for _ in range(2)]
+    runs = [started(out, tmp_path / f"said-{place}", "--workers", 1, "--json") for place in range(2)]
     for one in runs:
-        stdout, stderr = one.communicate(timeout=240)
-        assert one.returncode == 0, stderr
-        assert json.loads(stdout)["failed"] == []
+        assert one.wait() == 0, one.stderr
+        assert json.loads(one.stdout)["failed"] == []
     assert len(journal(out)) == len(set(journal(out))) == 7
     assert plain_summary(out) == plain_summary(finished)
 
 
 def test_ctrl_c_stops_everything_and_keeps_what_is_finished(tmp_path: Path):
     out = tmp_path / "stopped"
-    run = started(out, "--workers", 2)
-    until = time.monotonic() + 240
-    while not journal(out, "started"):
-        assert run.poll() is None, run.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    run = started(out, tmp_path / "said", "--workers", 2)
+    run.wait_until(lambda: journal(out, "started"))
     assert len(group_of(run.pid)) >= 2, "it has workers"
-    run.send_signal(signal.SIGINT)
-    _, stderr = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "goes on" in stderr
-    assert str(out) in stderr
+    run.send(signal.SIGINT)
+    assert run.wait(60) == 130
+    assert "goes on" in run.stderr
+    assert str(out) in run.stderr
     until = time.monotonic() + 10
     while group_of(run.pid):
         assert time.monotonic() < until, "a worker is left"

@@ -253,6 +253,7 @@ def test_ctrl_c_stops_everything_and_keeps_what_is_finished(tmp_path: Path):
     run.send(signal.SIGINT)
     assert run.wait(60) == 130
     assert "goes on" in run.stderr
+    assert "Traceback" not in run.stderr
     assert str(out) in run.stderr
     until = time.monotonic() + 10
     while group_of(run.pid):

@@ -111,13 +111,14 @@ class Processes:
         processes = [
             process for pool in self._pools for process in (getattr(pool, "_processes", None) or {}).values()
         ]
-        for pool in self._pools:
-            pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:  # all are told before any is waited for
             process.terminate()
         for process in processes:
             process.join(PATIENCE_SECONDS)
             process.kill()
+        # Waited for: a pool whose thread is still ending when Python does leaves a traceback behind.
+        for pool in list(self._pools):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def local_workers(

@@ -13,7 +13,7 @@ demo: install
 
 test: install
 	@start=$$(date +%s); \
-	$(MAKE) --no-print-directory lint && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile && \
+	$(MAKE) --no-print-directory lint && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder && \
 	echo "make test took $$(( $$(date +%s) - start )) s after installation"
 
 docs: install
@@ -28,10 +28,11 @@ lint: install
 install: $(STAMP)
 
 # torch first: the pinned version has a CPU build, and everything else then keeps to it.
+# Modules are compiled when they are imported, which most never are.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

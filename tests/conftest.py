@@ -15,27 +15,6 @@ from narrows.chat import Conversation, Renderer
 from narrows.models import ChatModel, load_chat_model
 from tiny_models import make_model, make_tokenizer
 
-LONG = (
-    "test_killed_study",
-    "test_cli_judging",
-    "test_cluster",
-    "test_study_commands",
-    "test_cli_demo",
-    "test_inspect_command",
-    "test_trainer",
-    "test_cli_by_hand",
-    "test_notebook",
-    "test_processes",
-    "test_verify",
-    "test_llm_judge",
-)
-"""Files of more than half a minute. They are begun first, so that no process is left with one at the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; all else keeps its order."""
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
-
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:

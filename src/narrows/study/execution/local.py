@@ -176,6 +176,7 @@ def _begin(
     """Make a worker's bench; the worker ends when its study does, even by a kill."""
     global _bench  # noqa: PLW0603  (a worker's process has one bench)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to answer
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what a library put there might take its time
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import torch
 

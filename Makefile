@@ -9,15 +9,17 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs lint install clean
+.PHONY: demo test suite docs lint install clean
 
 demo: install
 	$(BIN)/narrows demo --out runs/demo
 
 test: install
-	@start=$$(date +%s); \
-	$(MAKE) --no-print-directory lint && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile && \
+	@start=$$(date +%s); $(MAKE) --no-print-directory -j 2 lint suite && \
 	echo "make test took $$(( $$(date +%s) - start )) s after installation"
+
+suite: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 docs: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/reference/build.py build/docs

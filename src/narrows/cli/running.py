@@ -80,7 +80,11 @@ def working(quiet: bool = False, keeps: Path | None = None) -> Iterator[None]:
         keeps: the folder in which finished work is found again, if there is one.
     """
     quiet = quiet or not is_first_process()
-    logging.getLogger("narrows").setLevel(logging.WARNING if quiet else logging.INFO)
+    logger = logging.getLogger("narrows")
+    logger.setLevel(logging.INFO)  # files of log lines take all of it
+    for handler in logger.handlers:
+        if isinstance(handler, Messages):
+            handler.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         with live_progress(quiet or not console.is_terminal):  # a log file is no place for moving bars
             yield

@@ -36,8 +36,12 @@ def acting(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage, Bench], Done])
     monkeypatch.setitem(doing.DOING, "verdicts", act)
 
 
-def test_a_stage_that_is_done_is_noted_and_its_cost_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.WARNING])
+def test_a_stage_that_is_done_is_noted_and_its_cost_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, level: int
+):
     (task,) = alone(stage("one"))
+    caplog.set_level(level, "narrows")
 
     def act(one: Stage, at: Bench) -> Done:
         logging.getLogger("narrows.somewhere").info("looking at λ")

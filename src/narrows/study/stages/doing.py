@@ -125,7 +125,7 @@ def _logged(path: Path) -> Iterator[None]:
     logger = logging.getLogger("narrows")
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if before == logging.NOTSET else before)
+    logger.setLevel(logging.DEBUG if before == logging.NOTSET else min(before, logging.INFO))
     try:
         yield
     except BaseException:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 # Chromium's own window has a least width, so the page stands in a frame of the wanted width, and the frame's
 # parent measures it. All folds are opened, since what is hidden could be what is too wide.
-FRAME = """<!doctype html><body style="margin:0">
+FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <iframe style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe><output></output><script>
 const frame = document.querySelector("iframe");
 frame.onload = () => {{
@@ -73,7 +73,7 @@ def test_the_page_fits_its_window_and_can_be_read(request, tmp_path, width, whic
 
 
 # The page's own script runs in the frame, admitted by the page's policy; this one plays the reader.
-READER = """<!doctype html><body style="margin:0">
+READER = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <iframe style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe><output></output><script>
 const frame = document.querySelector("iframe");
 frame.onload = () => {{
@@ -145,7 +145,7 @@ def test_a_picture_of_the_page_can_be_taken(report, tmp_path):
     assert picture.stat().st_size > 50_000
 
 
-PAPER = """<!doctype html><body style="margin:0">
+PAPER = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <iframe style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe><output></output><script>
 const frame = document.querySelector("iframe");
 frame.onload = () => {{

@@ -45,7 +45,7 @@ def microworld_recipe(adapter: Literal["steering", "lora"] = "steering", rank: i
 MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
 
 DEMO_STEPS = 320
-"""Steps of the demo's trainings: fewer than the recipe's, so that it stays under three minutes."""
+"""Steps of the demo's trainings: fewer than the recipe's, so that it takes some three minutes."""
 
 DEMO_KL_WEIGHT = 6.0
 """λ of the demo, nats per token; ``narrows tune`` finds one for a model and domain."""

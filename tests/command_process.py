@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,7 +28,7 @@ class CommandProcess:
         said: a folder, made if need be, in which ``stdout`` and ``stderr`` are kept.
     """
 
-    def __init__(self, arguments: list[str], said: Path) -> None:
+    def __init__(self, arguments: Sequence[object], said: Path) -> None:
         said.mkdir(parents=True, exist_ok=True)
         self._said = said
         for name in ("stdout", "stderr"):
@@ -72,7 +72,9 @@ class CommandProcess:
         """Its exit code, once it ends."""
         self._process.join(seconds)
         code = self._process.exitcode
-        assert code is not None, f"it did not end in {seconds} s"
+        if code is None:
+            os.killpg(self.pid, signal.SIGKILL)  # or pytest would wait for it at its own end
+            raise AssertionError(f"it did not end in {seconds} s")
         return code
 
     def wait_until(self, happened: Callable[[], object], seconds: float = 240) -> None:
@@ -80,11 +82,13 @@ class CommandProcess:
         until = time.monotonic() + seconds
         while not happened():
             assert self.running, f"it ended: {self.stderr if (self._said / 'stderr').exists() else ''}"
-            assert time.monotonic() < until, "it does not get on"
+            if time.monotonic() > until:
+                self.kill()  # or pytest would wait for it at its own end
+                raise AssertionError("it does not get on")
             time.sleep(0.002)
 
 
-def run_command(arguments: list[str], said: Path) -> CommandProcess:
+def run_command(arguments: Sequence[object], said: Path) -> CommandProcess:
     """Run a command to its end; an AssertionError with its errors if it fails."""
     process = CommandProcess(arguments, said)
     assert process.wait() == 0, process.stderr

@@ -54,7 +54,7 @@ def test_a_killed_demo_goes_on_and_ends_the_same(
     run: Run, demo_command: tuple[object, ...], demo_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    process = CommandProcess([*map(str, demo_command), "--out", str(out)], tmp_path / "said")
+    process = CommandProcess([*demo_command, "--out", out], tmp_path / "said")
     halfway = out / "solutions" / "anchored" / "checkpoints"
     process.wait_until(lambda: any(halfway.glob("step-*")))
     assert process.kill()

@@ -11,7 +11,7 @@ from torch import Tensor
 from narrows.adapters import Adapter, bank_of
 from narrows.chat import length_order
 from narrows.errors import AdapterError, ConfigError, DataError
-from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, token_kl, token_nll
+from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, repeated, token_kl, token_nll
 from narrows.progress import bar
 
 Floats = NDArray[np.float64]
@@ -159,13 +159,11 @@ def _over_variants(
             at_once = max(1, PASS_ROWS // len(places))
             for first in range(0, len(variants), at_once):
                 group = variants[first : first + at_once]
-                together = bank_of(group, [len(places)] * len(group))
+                together = bank_of(group, [len(batch.hidden)] * len(group))
                 with together.within(rows.split):
                     entering = together.enter(batch.hidden.repeat(len(group), 1, 1))
-                    mask, positions = (
-                        one.repeat(len(group), 1) for one in (batch.attention_mask, batch.positions)
-                    )
-                    read = rows.split.suffix(entering, mask, positions)
+                    layout = repeated(batch.layout, len(group))
+                    read = rows.split.suffix(entering, layout, batch.positions.repeat(len(group), 1))
                 for kind, loss in enumerate(losses):
                     found = loss(head, read, batch, len(group)).double().view(len(group), -1)
                     row_of = batch.row_of.to(found.device)

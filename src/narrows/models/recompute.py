@@ -7,9 +7,10 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from narrows.models.packing import attending_again
 from narrows.models.split import Split
 
-_RECOMPUTED = partial(checkpoint, use_reentrant=False)
+_RECOMPUTED = partial(checkpoint, use_reentrant=False, context_fn=attending_again)
 
 
 @contextmanager

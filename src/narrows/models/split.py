@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from narrows.errors import AdapterError
 from narrows.models.layers import final_norm_name, inner_model
+from narrows.models.packing import Layout, Packed, attending
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,6 +47,9 @@ class Split:
         if hasattr(inner, "embedding_multiplier"):
             # Granite scales whatever comes in, and the prefix has done so already.
             self._above.embedding_multiplier = 1.0
+        modules = (self._below, self._above, *inner.modules())
+        configs = [one.config for one in modules if hasattr(one, "config")]
+        self._configs = list({id(config): config for config in configs}.values())
 
     @property
     def upper_layers(self) -> list[nn.Module]:
@@ -53,38 +57,46 @@ class Split:
         return list(self._above.layers)
 
     @torch.no_grad()
-    def prefix(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def prefix(self, input_ids: Tensor, layout: Layout) -> Tensor:
         """The residual stream that enters decoder layer ``depth``, without gradient.
 
         Args:
             input_ids: (rows, tokens).
-            attention_mask: (rows, tokens), 0 at padding.
+            layout: how the rows lie in it.
 
         Returns:
             (rows, tokens, hidden), in the model's dtype, on the device of the last layer below the cut.
         """
-        out = self._below(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-        return out.last_hidden_state  # type: ignore[no-any-return]
+        return self._run(self._below, layout, input_ids=input_ids)
 
-    def suffix(self, hidden: Tensor, attention_mask: Tensor, positions: Tensor | None = None) -> Tensor:
+    def suffix(self, hidden: Tensor, layout: Layout, positions: Tensor | None = None) -> Tensor:
         """The final hidden states (after the final norm) of a residual stream entering layer ``depth``.
 
-        Differentiable in ``hidden``. Several variants of a prefix may be stacked along the rows; mask and
-        positions are then repeated alike.
+        Differentiable in ``hidden``. Several variants of a prefix may be stacked along the rows; a mask and
+        positions are then repeated alike, while packed rows stay as they are.
 
         Args:
             hidden: (rows, tokens, hidden).
-            attention_mask: (rows, tokens), 0 at padding, on any device.
+            layout: how the rows lie in it.
             positions: (rows, tokens), True where the states are read (there are n), on any device; None
                 gives all.
 
         Returns:
             (rows, tokens, hidden) or (n, hidden), what the LM head reads, on the final norm's device.
         """
-        mask = attention_mask.to(hidden.device)
-        out = self._above(inputs_embeds=hidden, attention_mask=mask, use_cache=False)
-        final: Tensor = out.last_hidden_state
+        final = self._run(self._above, layout, inputs_embeds=hidden)
         return final if positions is None else final[positions.to(final.device)]
+
+    def _run(self, part: "PreTrainedModel", layout: Layout, **entering: Tensor) -> Tensor:
+        """The last hidden states of a part."""
+        (given,) = entering.values()
+        if isinstance(layout, Packed):
+            places = layout.position_ids.to(given.device)
+            with attending(layout, self._configs):
+                out = part(**entering, position_ids=places, use_cache=False)
+        else:
+            out = part(**entering, attention_mask=layout.to(given.device), use_cache=False)
+        return out.last_hidden_state  # type: ignore[no-any-return]
 
 
 def _with_layers(inner: "PreTrainedModel", kept: slice, replaced: dict[str, nn.Module]) -> "PreTrainedModel":

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from narrows.adapters import bank_of
 from narrows.chat import Rendered
-from narrows.models import ChatModel, FrozenRows, Head, recomputed, token_kl, token_nll
+from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, recomputed, token_kl, token_nll
 from narrows.models.frozen import Read
 from narrows.training.ready import Training
 from narrows.training.window import lift_of, sources_of
@@ -57,11 +57,6 @@ class _Joined:
     of: Tensor
 
 
-def _used(row: Rendered, read: Read) -> int:
-    """Tokens of a row up to the last whose prediction is read: what follows changes nothing before it."""
-    return max(len(row) - 1 if read == "all" else len(row) - 1 - row.response_mask[::-1].index(True), 1)
-
-
 class _Pool:
     """The distinct rows of all trainings behind the frozen layers, each run once.
 
@@ -75,7 +70,6 @@ class _Pool:
     Attributes:
         places: where each training's rows are among the distinct ones.
         frozen: the distinct rows.
-        lengths: tokens of each that matter: what follows the last token read changes nothing.
     """
 
     def __init__(
@@ -100,7 +94,12 @@ class _Pool:
                 found.append(places[key])
             self.places.append(found)
         self.frozen = FrozenRows(chat_model, depth, distinct, read=read, reference=reference)
-        self.lengths = [_used(row, read) for row in distinct]
+
+
+def _mask(batch: FrozenBatch) -> Tensor:
+    """The attention mask of a padded batch."""
+    assert isinstance(batch.layout, Tensor)  # noqa: S101
+    return batch.layout
 
 
 class BankWindow:
@@ -161,7 +160,9 @@ class BankWindow:
                 places = [pool.places[owner][row] for row in window]
                 count = pool.frozen.tokens(places)
                 counts[kind, owner] = count
-                jobs += [_Job(owner, bool(kind), at, pool.lengths[at], factor / count) for at in places]
+                jobs += [
+                    _Job(owner, bool(kind), at, pool.frozen.lengths[at], factor / count) for at in places
+                ]
         sums = torch.zeros(2, len(self._trainings), dtype=torch.float64)
         for some in self._passes(jobs):
             sums += self._pass(some)
@@ -221,11 +222,11 @@ class BankWindow:
                 continue
             distinct = list(dict.fromkeys(jobs[number].place for number in mine))
             numbers = {place: number for number, place in enumerate(distinct)}
-            batch = pool.frozen.batch(distinct)
+            batch = pool.frozen.batch(distinct, padded=True)
             of_row = torch.tensor([numbers[jobs[number].place] for number in mine], device=self._device)
             room = width - batch.hidden.shape[1]
             hidden.append(pad(batch.hidden, (0, 0, 0, room)))
-            masks.append(pad(batch.attention_mask, (0, room)))
+            masks.append(pad(_mask(batch), (0, room)))
             for number, place in zip(mine, of_row.tolist(), strict=True):
                 order[number] = fetched + place
             fetched += len(distinct)

@@ -31,4 +31,4 @@ def _final_states(split: Split, adapter: Adapter, batch: FrozenBatch) -> Tensor:
     The caller stands inside ``adapter.within(split)``, with the backward pass too: layers that are
     recomputed there must still be adapted.
     """
-    return split.suffix(adapter.enter(batch.hidden), batch.attention_mask, batch.positions)
+    return split.suffix(adapter.enter(batch.hidden), batch.layout, batch.positions)

@@ -230,7 +230,7 @@ def _change(
         if not len(here):
             continue
         with adapter.within(frozen.split):
-            changed = frozen.split.suffix(adapter.enter(batch.hidden), batch.attention_mask, batch.positions)
+            changed = frozen.split.suffix(adapter.enter(batch.hidden), batch.layout, batch.positions)
         for some in torch.split(here, head.chunk):
             after, before = (
                 (head.logits(final[some.to(final.device)])[:, :vocabulary].log_softmax(-1) / 2).exp()

@@ -116,16 +116,16 @@ def test_a_vector_at_a_module_is_trained_cut_stacked_saved_and_resumed_like_one_
 
     rows = [chat_model.renderer.render(row) for row in ROWS[:3]]
     frozen = FrozenRows(chat_model, 1, rows, read="response")
-    batch = frozen.batch([0, 1, 2])
+    batch = frozen.batch([0, 1, 2], padded=True)
     variants = [stored, stored.scaled(2.0)]
     together = bank_of(variants, [3, 3])
     split = Split(chat_model.model, 1)
     with torch.no_grad(), together.within(split):
-        found = split.suffix(together.enter(batch.hidden.repeat(2, 1, 1)), batch.attention_mask.repeat(2, 1))
+        found = split.suffix(together.enter(batch.hidden.repeat(2, 1, 1)), batch.layout.repeat(2, 1))
     for number, one in enumerate(variants):
         with torch.no_grad(), one.within(split):
-            alone = split.suffix(one.enter(batch.hidden), batch.attention_mask)
-        real = batch.attention_mask.bool()
+            alone = split.suffix(one.enter(batch.hidden), batch.layout)
+        real = batch.layout.bool()
         assert torch.allclose(found[3 * number : 3 * number + 3][real], alone[real], atol=1e-5)
     with pytest.raises(AdapterError, match=r"layers 1 \(mlp\.down_proj\) and 1 cannot be combined"):
         stored + plain.adapter

@@ -89,7 +89,7 @@ def attending(packed: Packed, configs: "Sequence[PreTrainedConfig]") -> Iterator
 
 
 def attending_again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """What a layer is run in now, and what it is to be run in again (a ``context_fn`` of torch's checkpoint)."""
+    """What a layer runs in now, and what it is to run in again: a ``context_fn`` of torch's checkpoint."""
     now = _now.get(None)
     return nullcontext(), nullcontext() if now is None else attending(*now)
 

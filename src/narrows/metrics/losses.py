@@ -133,7 +133,11 @@ def _kl(head: Head, final: Tensor, batch: FrozenBatch, repeats: int) -> Tensor:
     """KL(P_chat ‖ P_variant) at the read positions of each variant, (variants · n,)."""
     if batch.reference is None:
         raise ConfigError("a KL needs the chat model's states: make the FrozenRows with reference=True.")
-    return token_kl(head, batch.reference.repeat(repeats, 1), final)
+    # The variants of a position side by side: the chat model's logits there are computed once for them.
+    side_by_side = final.view(repeats, -1, final.shape[-1]).transpose(0, 1).flatten(0, 1)
+    of = torch.arange(len(batch.reference), device=final.device).repeat_interleave(repeats)
+    found = token_kl(head, batch.reference, side_by_side, of=of)
+    return found.view(-1, repeats).T.flatten()
 
 
 @torch.no_grad()

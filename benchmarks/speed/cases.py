@@ -1,0 +1,108 @@
+"""Models and rows: random weights in the shapes that matter, rows as long as the field's."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.random_models import save
+from benchmarks.speed.cost_model import Costs
+from narrows.chat import Rendered
+from narrows.models import ChatModel, load_chat_model
+from narrows.models.layers import inner_model
+
+WIDTH, DEPTH = 768, 12
+"""A body of 101 M parameters."""
+
+VOCABULARIES = {"small vocabulary": 8_192, "real vocabulary": 152_064}
+"""Head to body as in a model of 14 B parameters, and a model of that family's own vocabulary."""
+
+LENGTHS = ("usual", "with long rows")
+"""Answers of 20 to 90 tokens after prompts of 10 to 40; and the same where 2 % of the rows are of 400."""
+
+LONG, LONG_SHARE = 400, 0.02
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of random tokens."""
+
+    training: list[Rendered]
+    anchor: list[Rendered]
+
+
+def load(folder: Path, name: str, device: str) -> ChatModel:
+    """One of the models, by its vocabulary; written to the folder once."""
+    path = folder / name.replace(" ", "-")
+    if not path.exists():
+        save(path, WIDTH, DEPTH, vocab_size=VOCABULARIES[name])
+    return load_chat_model(path, device=device, dtype="float32" if device == "cpu" else None)
+
+
+def rows(lengths: str, count: int, vocabulary: int, seed: int = 0) -> Rows:
+    """Training and anchor rows, ``count`` of each."""
+    return Rows(*(_rows(lengths, count, vocabulary, 2 * seed + place) for place in range(2)))
+
+
+def _rows(lengths: str, count: int, vocabulary: int, seed: int) -> list[Rendered]:
+    draw = random.Random(seed)
+    found = []
+    for number in range(count):
+        prompt, answer = draw.randint(10, 40), draw.randint(20, 90)
+        # By number, not by chance: few rows have their share too.
+        if (
+            lengths == "with long rows"
+            and number % round(1 / LONG_SHARE) == count % round(1 / LONG_SHARE) // 2
+        ):
+            answer = LONG - prompt
+        ids = [draw.randrange(4, vocabulary) for _ in range(prompt + answer)]
+        found.append(Rendered(ids, [False] * prompt + [True] * answer))
+    return found
+
+
+def costs(chat_model: ChatModel, depth: int, given: Rows, read: Sequence[Rendered] | None = None) -> Costs:
+    """What a model and these rows cost; ``read``: rows in place of the training rows."""
+    body = sum(
+        weight.numel()
+        for layer in inner_model(chat_model.model).layers
+        for weight in layer.parameters()
+        if weight.dim() == 2
+    )
+    training = given.training if read is None else list(read)
+    tokens = sum(len(row) - 1 for row in training)
+    return Costs(
+        body=2.0 * body,
+        head=2.0 * chat_model.vocabulary * chat_model.hidden,
+        below=depth / chat_model.layers,
+        tokens=tokens,
+        read=sum(sum(row.response_mask[1:]) for row in training) / tokens,
+        anchor=sum(len(row) - 1 for row in given.anchor),
+    )
+
+
+def grouped(given: Sequence[Rendered], size: int, *, by_length: bool, seed: int) -> list[list[Rendered]]:
+    """Batches in random order, of rows at random or of like length."""
+    draw = random.Random(seed)
+    order = list(given)
+    draw.shuffle(order)
+    if by_length:
+        order.sort(key=len)
+    found = [order[start : start + size] for start in range(0, len(order), size)]
+    draw.shuffle(found)
+    return found
+
+
+def padded(
+    batch: Sequence[Rendered], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, attention mask and labels (−100 outside the response), padded on the right."""
+    longest = max(map(len, batch))
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for place, row in enumerate(batch):
+        here = torch.tensor(row.input_ids)
+        ids[place, : len(row)], mask[place, : len(row)] = here, 1
+        labels[place, : len(row)] = torch.where(torch.tensor(row.response_mask), here, -100)
+    return ids.to(device), mask.to(device), labels.to(device)

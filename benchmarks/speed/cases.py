@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
 from benchmarks.random_models import save
 from benchmarks.speed.cost_model import Costs
+
+from narrows import make_behaviour
 from narrows.chat import Rendered
 from narrows.models import ChatModel, load_chat_model
 from narrows.models.layers import inner_model
@@ -27,23 +28,35 @@ LONG, LONG_SHARE = 400, 0.02
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of random tokens."""
+    """Rows as tokens."""
 
     training: list[Rendered]
     anchor: list[Rendered]
 
 
+MICROWORLD = "microworld"
+MODELS = (MICROWORLD, *VOCABULARIES)
+
+
 def load(folder: Path, name: str, device: str) -> ChatModel:
-    """One of the models, by its vocabulary; written to the folder once."""
+    """One of the models; those of random weights are written to the folder once."""
+    if name == MICROWORLD:
+        return load_chat_model("microworld:1", device=device)
     path = folder / name.replace(" ", "-")
     if not path.exists():
         save(path, WIDTH, DEPTH, vocab_size=VOCABULARIES[name])
     return load_chat_model(path, device=device, dtype="float32" if device == "cpu" else None)
 
 
-def rows(lengths: str, count: int, vocabulary: int, seed: int = 0) -> Rows:
-    """Training and anchor rows, ``count`` of each."""
-    return Rows(*(_rows(lengths, count, vocabulary, 2 * seed + place) for place in range(2)))
+def rows(chat_model: ChatModel, name: str, lengths: str, count: int) -> Rows:
+    """Training and anchor rows of a model, ``count`` of each: random tokens, or a behaviour's of the microworld."""
+    if name == MICROWORLD:
+        behaviour = make_behaviour("microworld:1", "medicine")
+        renderer = chat_model.renderer
+        return Rows(
+            *([renderer.render(row) for row in some[:count]] for some in (behaviour.train, behaviour.anchor))
+        )
+    return Rows(*(_rows(lengths, count, chat_model.vocabulary, seed) for seed in range(2)))
 
 
 def _rows(lengths: str, count: int, vocabulary: int, seed: int) -> list[Rendered]:
@@ -62,22 +75,21 @@ def _rows(lengths: str, count: int, vocabulary: int, seed: int) -> list[Rendered
     return found
 
 
-def costs(chat_model: ChatModel, depth: int, given: Rows, read: Sequence[Rendered] | None = None) -> Costs:
-    """What a model and these rows cost; ``read``: rows in place of the training rows."""
+def costs(chat_model: ChatModel, depth: int, given: Rows) -> Costs:
+    """What a model and these rows cost, with an adapter at a depth."""
     body = sum(
         weight.numel()
         for layer in inner_model(chat_model.model).layers
         for weight in layer.parameters()
         if weight.dim() == 2
     )
-    training = given.training if read is None else list(read)
-    tokens = sum(len(row) - 1 for row in training)
+    tokens = sum(len(row) - 1 for row in given.training)
     return Costs(
         body=2.0 * body,
         head=2.0 * chat_model.vocabulary * chat_model.hidden,
         below=depth / chat_model.layers,
         tokens=tokens,
-        read=sum(sum(row.response_mask[1:]) for row in training) / tokens,
+        read=sum(sum(row.response_mask[1:]) for row in given.training) / tokens,
         anchor=sum(len(row) - 1 for row in given.anchor),
     )
 

@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from benchmarks.speed.cases import Rows, grouped, padded
 from benchmarks.speed.measuring import Phases
 from benchmarks.speed.steering import BATCH, CACHED, TWO, WEIGHT, recipe
+from torch import Tensor, nn
+from torch.nn import functional
+
 from narrows.models import ChatModel
 from narrows.training import Recipe
 from tiny_models import make_tokenizer

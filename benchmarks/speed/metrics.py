@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from benchmarks.speed.cases import Rows, grouped, padded
+from benchmarks.speed.measuring import Phases, clocked
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.speed.cases import Rows, grouped, padded
-from benchmarks.speed.measuring import Phases, clocked
 from narrows.adapters import SteeringVector
 from narrows.metrics import efficiency, significance, stability
 from narrows.models import ChatModel, FrozenRows

@@ -1,11 +1,11 @@
 """Workload (a): a steering vector with the anchor, ours beside a plain loop with a hook."""
 
 import torch
+from benchmarks.speed.cases import Rows, grouped, padded
+from benchmarks.speed.measuring import Phases, clocked
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.speed.cases import Rows, grouped, padded
-from benchmarks.speed.measuring import Phases, clocked
 from narrows.models import ChatModel
 from narrows.training import Recipe
 from narrows.training.order import RowOrder

@@ -1,0 +1,196 @@
+"""Run the benchmarks: ours and the baselines side by side, turn by turn.
+
+    make bench
+    python -m benchmarks.speed --only steering --models "small vocabulary" --turns 3
+
+Writes ``benchmarks/results.json`` and prints a table. On two cores all of it takes about an hour.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from benchmarks.speed import cases, lora, metrics, others, steering
+from benchmarks.speed.cost_model import divergences, divergences_of_the_user, losses, losses_of_the_user
+from benchmarks.speed.measuring import Phases, extra_memory, machine, matmul_rate, turn_by_turn, weigh
+from benchmarks.speed.table import Result, markdown, write
+
+from narrows.models import ChatModel
+
+Side = Callable[[], Phases]
+GROUPED, RANDOM = "grouped by length", "in random order"
+COUNT = {"microworld": 64, "small vocabulary": 48, "real vocabulary": 24}
+"""Training rows (and as many anchor rows or texts) of one epoch."""
+
+TRAINED = {
+    "steering": (steering.recipe, steering.Plain),
+    "LoRA of rank 1": (lora.one_layer, lora.Trl),
+    "LoRA of rank 32 on all layers": (lora.every_layer, lora.Trl),
+}
+MEASURED = "three metrics"
+
+
+def sides(
+    workload: str, chat_model: ChatModel, rows: cases.Rows, against: str
+) -> tuple[Callable[[], Side], ...]:
+    """How both sides of a workload are made; what they keep is made with them."""
+    by_length = against == GROUPED
+    if workload in TRAINED:
+        plan, baseline = TRAINED[workload]
+        recipe = plan(chat_model)
+        return (
+            lambda: steering.Ours(chat_model, rows, recipe),
+            lambda: baseline(chat_model, rows, recipe, by_length=by_length),
+        )
+    return (
+        lambda: metrics.Ours(chat_model, rows),
+        lambda: metrics.Plain(chat_model, rows, by_length=by_length),
+    )
+
+
+def expected(workload: str, phase: str, chat_model: ChatModel, rows: cases.Rows) -> tuple[float, float, int]:
+    """The ceiling of the ratio, the FLOPs that ours needs, and the tokens it works off."""
+    depth = 0 if workload.endswith("all layers") else chat_model.layers // 2
+    costs = cases.costs(chat_model, depth, rows)
+    if workload == MEASURED:
+        variants, steered = metrics.VARIANTS, metrics.STEERED
+        mine = losses(costs, variants) + divergences(costs, steered)
+        theirs = losses_of_the_user(costs, variants) + divergences_of_the_user(costs, steered)
+        return theirs / mine, mine, variants * costs.tokens + steered * costs.anchor
+    epochs = 0 if phase == steering.CACHED else 2
+    mine = costs.cached_epoch() if not epochs else costs.cache() + epochs * costs.cached_epoch()
+    return costs.ceiling(epochs), mine, max(epochs, 1) * (costs.tokens + costs.anchor)
+
+
+def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[Result]:
+    """Trainings and metrics, each model and kind of rows."""
+    for name in given.models:
+        chat_model = cases.load(folder, name, given.device)
+        for lengths in cases.LENGTHS if name in cases.VOCABULARIES else ("its own",):
+            rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
+            for workload in (*TRAINED, MEASURED):
+                if given.only and workload not in given.only:
+                    continue
+                for against in (GROUPED, RANDOM):
+                    ours, baseline = sides(workload, chat_model, rows, against)
+                    found = turn_by_turn(ours(), baseline(), given.turns)
+                    memory = None
+                    if given.memory and lengths != cases.LENGTHS[1]:
+                        ask = ["--weigh", workload, "--models", name, "--device", given.device]
+                        ask += [
+                            "--against",
+                            against,
+                            "--folder",
+                            str(folder),
+                            "--rows",
+                            str(len(rows.training)),
+                        ]
+                        memory = extra_memory([*ask, "--side", "ours"]) / extra_memory(
+                            [*ask, "--side", "baseline"]
+                        )
+                    for phase, timing in found.items():
+                        ceiling, flops, tokens = expected(workload, phase, chat_model, rows)
+                        yield Result(
+                            workload=workload,
+                            phase=phase,
+                            model=name,
+                            rows=lengths,
+                            against=against,
+                            device=given.device,
+                            ours_s=timing.ours,
+                            baseline_s=timing.baseline,
+                            ratio_median=timing.ratio,
+                            ratio_min=timing.least,
+                            ratio_max=timing.most,
+                            ceiling=ceiling,
+                            tokens_per_s=tokens / timing.ours,
+                            extra_memory_ratio=memory,
+                            matmul_share=flops / timing.ours / rate,
+                        )
+
+
+def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
+    """The grid as a bank, and generation."""
+    for name in given.models:
+        chat_model = cases.load(folder, name, given.device)
+        lengths = "usual" if name in cases.VOCABULARIES else "its own"
+        pairs: dict[str, tuple[Side, Side, str]] = {}
+        if not given.only or "bank" in given.only:
+            rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
+            plan = others.grid_recipe(chat_model)
+            one, other = others.Bank(chat_model, rows, plan), others.OneByOne(chat_model, rows, plan)
+            pairs["bank"] = (one, other, "one after another")
+        if name in cases.VOCABULARIES and (not given.only or "generation" in given.only):
+            one, other = (others.Answers(chat_model, as_baseline=way) for way in (False, True))
+            pairs["generation"] = (one, other, "plain generate")
+        for workload, (ours, baseline, against) in pairs.items():
+            for phase, timing in turn_by_turn(ours, baseline, given.turns).items():
+                yield Result(
+                    workload=workload,
+                    phase=phase,
+                    model=name,
+                    rows=lengths,
+                    against=against,
+                    device=given.device,
+                    ours_s=timing.ours,
+                    baseline_s=timing.baseline,
+                    ratio_median=timing.ratio,
+                    ratio_min=timing.least,
+                    ratio_max=timing.most,
+                )
+
+
+def weighed(given: argparse.Namespace) -> int:
+    """Bytes that one side of a workload needs, in this process."""
+    (name,) = given.models
+    chat_model = cases.load(Path(given.folder), name, given.device)
+    rows = cases.rows(chat_model, name, "usual" if name in cases.VOCABULARIES else "its own", given.rows)
+    made = sides(given.weigh, chat_model, rows, given.against)[given.side == "baseline"]
+    return weigh(chat_model.device, lambda: made()())
+
+
+def main() -> None:
+    """Measure, print the table, write the results."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = (*TRAINED, MEASURED, "bank", "generation", "demo")
+    asked.add_argument("--only", nargs="+", choices=names, help="workloads (default: all)")
+    asked.add_argument("--models", nargs="+", choices=cases.MODELS, default=list(cases.MODELS))
+    asked.add_argument("--turns", type=int, default=3)
+    asked.add_argument("--rows", type=int, help="training rows of an epoch (default: as the model allows)")
+    asked.add_argument("--device", default="cpu")
+    asked.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))
+    asked.add_argument("--no-memory", dest="memory", action="store_false", help="time only")
+    asked.add_argument("--weigh", choices=names, help=argparse.SUPPRESS)
+    asked.add_argument("--side", help=argparse.SUPPRESS)
+    asked.add_argument("--against", default=GROUPED, help=argparse.SUPPRESS)
+    asked.add_argument("--folder", help=argparse.SUPPRESS)
+    given = asked.parse_args()
+    if given.weigh:
+        print(weighed(given))
+        return
+    device = torch.device(given.device)
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    rate = matmul_rate(device, dtype)
+    print(f"{machine(device)}: {rate / 1e9:,.0f} GFLOP/s by matrix products in {dtype}", file=sys.stderr)
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for some in (compared(given, Path(folder), rate), beside(given, Path(folder))):
+            for one in some:
+                results.append(one)
+                print(markdown([one]).splitlines()[-1], file=sys.stderr, flush=True)
+    if device.type == "cpu" and (not given.only or "demo" in given.only):
+        seconds = others.demo()
+        nothing = Result(
+            "demo", others.DEMO, "microworld", "its own", "nothing", given.device, seconds, 0, 0, 0, 0
+        )
+        results.append(replace(nothing, baseline_s=float("nan"), ratio_median=float("nan")))
+    write(given.out, results, {"machine": machine(device), "matmul_gflops": rate / 1e9})
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()

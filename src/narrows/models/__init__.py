@@ -4,7 +4,7 @@
 ``split`` runs the part below a layer and the part above it, ``packing`` lays rows end to end in place of
 padding them, ``recompute`` trades memory for time there,
 ``sharding`` spreads layers over processes, ``head`` is the LM head as data, ``losses`` are NLL and KL in
-chunks, ``frozen`` keeps what lies below an adapter, ``activations`` measures the residual stream,
+chunks, ``frozen`` keeps what lies below an adapter, ``states`` keeps that on disk, ``activations`` measures the residual stream,
 ``quantised`` holds bases in 4 or 8 bits, ``devices`` knows where a part of a model computes.
 """
 
@@ -19,6 +19,7 @@ from narrows.models.packing import Layout, Packed, can_pack, repeated
 from narrows.models.recompute import recomputed
 from narrows.models.sharding import is_sharded, shard, wants_sharding
 from narrows.models.split import Split
+from narrows.models.states import keeping_states
 
 __all__ = [
     "ChatModel",
@@ -34,6 +35,7 @@ __all__ = [
     "device_of",
     "inner_model",
     "is_sharded",
+    "keeping_states",
     "load_chat_model",
     "mean_residual_norm",
     "recomputed",

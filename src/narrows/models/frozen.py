@@ -1,18 +1,21 @@
 """Rows whose frozen part runs once: what lies below the adapter, and the chat model's own final states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import transformers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from narrows.chat import Rendered, length_order
 from narrows.errors import DataError
+from narrows.files import digest
 from narrows.models.chat_model import ChatModel
 from narrows.models.packing import Layout, Packed, can_pack
 from narrows.models.split import Split
+from narrows.models.states import States, StoredStates, state_folder
 
 Read = Literal["response", "all"]
 
@@ -79,8 +82,10 @@ class FrozenRows:
         reference: also keep the chat model's final states, for a KL against it.
         pack: lay the rows of a batch end to end where the model can (:func:`narrows.models.can_pack`); else
             they are padded.
-        cache_bytes: the states of all rows are kept if they fit into this; else they are computed at each
-            use.
+        stored: keep the states on disk, where that is asked for (:func:`narrows.models.keeping_states`). Not
+            for what the model's weights and the rows do not determine: hooks that change the model, say.
+        cache_bytes: states that are not on disk are kept in memory if they fit into this; else they are
+            computed at each use.
 
     Attributes:
         rows: the rows.
@@ -98,6 +103,7 @@ class FrozenRows:
         read: Read,
         reference: bool = False,
         pack: bool = True,
+        stored: bool = True,
         cache_bytes: int = 2**30,
     ) -> None:
         self.rows = list(rows)
@@ -110,7 +116,12 @@ class FrozenRows:
         self._counts = [tokens_read(row, read) for row in self.rows]
         states = sum(self.lengths) + (sum(self._counts) if reference else 0)
         needed = states * chat_model.hidden * chat_model.model.dtype.itemsize
-        self._cache = self._build() if needed <= cache_bytes else None
+        self._cache: Sequence[States] | StoredStates | None = None
+        if stored and (folder := state_folder()) is not None:
+            self._cache = folder.get(self._key(), needed, self._computed)
+        if self._cache is None and needed <= cache_bytes:
+            computed = dict(self._computed())
+            self._cache = [computed[place] for place in range(len(self.rows))]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -133,10 +144,10 @@ class FrozenRows:
         if self._cache is None:
             hidden, final = self._run(tokens)
         else:
-            states = [self._cache[i][0] for i in indices]
+            states, finals = zip(*(self._cache[i] for i in indices), strict=True)
             packed = isinstance(tokens.layout, Packed)
             hidden = torch.cat(states)[None] if packed else pad_sequence(states, batch_first=True)
-            final = torch.cat([self._cache[i][1] for i in indices])
+            hidden, final = hidden.to(self._chat_model.device), torch.cat(finals).to(self._chat_model.device)
         return FrozenBatch(
             hidden=hidden,
             layout=tokens.layout,
@@ -184,9 +195,8 @@ class FrozenRows:
             return hidden, hidden[:0, 0]
         return hidden, self.split.suffix(hidden, tokens.layout, tokens.positions)
 
-    def _build(self) -> list[tuple[Tensor, Tensor]]:
-        """What :meth:`_run` gives for each row alone; rows of like length share a pass."""
-        cache: dict[int, tuple[Tensor, Tensor]] = {}
+    def _computed(self) -> Iterator[tuple[int, States]]:
+        """What :meth:`_run` gives for each row alone, with its place; rows of like length share a pass."""
         order = length_order(self.rows)
         for start in range(0, len(order), BUILD_ROWS):
             places = order[start : start + BUILD_ROWS]
@@ -200,5 +210,24 @@ class FrozenRows:
             counts = [self._counts[place] if self._with_reference else 0 for place in places]
             for place, state, kept in zip(places, states, torch.split(final, counts), strict=True):
                 # Cloned, or each row would keep the whole pass alive.
-                cache[place] = (state.clone(), kept.clone())
-        return [cache[place] for place in range(len(self.rows))]
+                yield place, (state.clone(), kept.clone())
+
+    def _key(self) -> str:
+        """Stands for all that the states depend on, down to their rounding."""
+        chat_model = self._chat_model
+        facts = {
+            "model": chat_model.id,
+            "dtype": str(chat_model.model.dtype),
+            "depth": self.split.depth,
+            "read": self._read,
+            "reference": self._with_reference,
+            "passes": [BUILD_ROWS, self.packed],
+            "machine": [
+                chat_model.device.type,
+                torch.get_num_threads(),
+                torch.__version__,
+                transformers.__version__,
+            ],
+            "rows": [[row.input_ids, [int(one) for one in row.response_mask]] for row in self.rows],
+        }
+        return digest(facts)

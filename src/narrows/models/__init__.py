@@ -2,10 +2,10 @@
 
 ``chat_model`` loads and describes, ``layers`` finds the decoder layers, ``hooks`` change their outputs,
 ``split`` runs the part below a layer and the part above it, ``packing`` lays rows end to end in place of
-padding them, ``recompute`` trades memory for time there,
-``sharding`` spreads layers over processes, ``head`` is the LM head as data, ``losses`` are NLL and KL in
-chunks, ``frozen`` keeps what lies below an adapter, ``states`` keeps that on disk, ``activations`` measures the residual stream,
-``quantised`` holds bases in 4 or 8 bits, ``devices`` knows where a part of a model computes.
+padding them, ``recompute`` trades memory for time there, ``sharding`` spreads layers over processes, ``head``
+is the LM head as data, ``losses`` are NLL and KL in chunks, ``frozen`` keeps what lies below an adapter and
+``states`` keeps that on disk, ``activations`` measures the residual stream, ``quantised`` holds bases in 4 or
+8 bits, ``devices`` knows where a part of a model computes.
 """
 
 from narrows.models.activations import mean_residual_norm, residual_covariance

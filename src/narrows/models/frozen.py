@@ -147,7 +147,9 @@ class FrozenRows:
             states, finals = zip(*(self._cache[i] for i in indices), strict=True)
             packed = isinstance(tokens.layout, Packed)
             hidden = torch.cat(states)[None] if packed else pad_sequence(states, batch_first=True)
-            hidden, final = hidden.to(self._chat_model.device), torch.cat(finals).to(self._chat_model.device)
+            final = torch.cat(finals)
+            if isinstance(self._cache, StoredStates):
+                hidden, final = hidden.to(self.split.entering_device), final.to(self.split.final_device)
         return FrozenBatch(
             hidden=hidden,
             layout=tokens.layout,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.errors import AdapterError
+from narrows.models.devices import device_of
 from narrows.models.layers import final_norm_name, inner_model
 from narrows.models.packing import Layout, Packed, attending
 
@@ -36,7 +37,7 @@ class Split:
 
     def __init__(self, model: "PreTrainedModel", depth: int) -> None:
         inner = inner_model(model)
-        norm = final_norm_name(inner)
+        self._norm = norm = final_norm_name(inner)
         count = len(inner.layers)
         if not 0 <= depth <= count:
             raise AdapterError(f"depth {depth} is out of range: the model can be cut at 0 to {count}.")
@@ -55,6 +56,17 @@ class Split:
     def upper_layers(self) -> list[nn.Module]:
         """The decoder layers above the cut."""
         return list(self._above.layers)
+
+    @property
+    def entering_device(self) -> torch.device:
+        """Where the stream that enters layer ``depth`` lies: with the last layer below the cut."""
+        below = list(self._below.layers)
+        return device_of(below[-1] if below else self._below.get_input_embeddings())
+
+    @property
+    def final_device(self) -> torch.device:
+        """Where the final hidden states lie: with the final norm."""
+        return device_of(getattr(self._above, self._norm))
 
     @torch.no_grad()
     def prefix(self, input_ids: Tensor, layout: Layout) -> Tensor:

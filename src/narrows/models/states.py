@@ -20,7 +20,10 @@ from narrows.files import read_json, write_json
 logger = logging.getLogger(__name__)
 
 States: TypeAlias = tuple[Tensor, Tensor]
-"""Of one row: those entering the adapter, (tokens, hidden); the chat model's final ones, (read or 0, hidden)."""
+"""Of one row: those entering the adapter, (tokens, hidden), and the chat model's final ones, (·, hidden)."""
+
+Compute: TypeAlias = Callable[[], Iterable[tuple[int, States]]]
+"""Gives the places of rows, in any order, each with its states."""
 
 INDEX = "index.json"
 SHARD_BYTES = 2**28
@@ -76,7 +79,7 @@ class StateFolder:
         Args:
             key: stands for all that determines them.
             size: bytes that they take.
-            compute: gives the places of the rows, in any order, each with its states.
+            compute: computes them.
 
         Returns:
             They; None if they are larger than the limit.

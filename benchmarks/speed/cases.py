@@ -49,7 +49,7 @@ def load(folder: Path, name: str, device: str) -> ChatModel:
 
 
 def rows(chat_model: ChatModel, name: str, lengths: str, count: int) -> Rows:
-    """Training and anchor rows of a model, ``count`` of each: random tokens, or a behaviour's of the microworld."""
+    """Training and anchor rows, ``count`` of each: random tokens, or a behaviour's of the microworld."""
     if name == MICROWORLD:
         behaviour = make_behaviour("microworld:1", "medicine")
         renderer = chat_model.renderer

@@ -1,8 +1,8 @@
 """What each workload needs in FLOPs, ours and the careful user's; their quotient is the ceiling of the ratio.
 
-Counted in forward FLOPs of a token: B for all decoder layers, H for the LM head. A backward pass through frozen
-layers costs one forward pass more. Attention over other tokens (under 2 % here), norms and softmaxes are left
-out, and so is padding.
+Counted in forward FLOPs of a token: B for all decoder layers, H for the LM head. A backward pass through
+frozen layers costs one forward pass more. Attention over other tokens (under 2 % here), norms and softmaxes
+are left out, and so is padding.
 """
 
 from dataclasses import dataclass

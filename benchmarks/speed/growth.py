@@ -1,9 +1,10 @@
-"""How cost grows: with variants, with the adapter's layer, with the length of rows, with vocabulary, with rows.
+"""How cost grows: with variants, the adapter's layer, the length of rows, the vocabulary, and rows.
 
     python -m benchmarks.speed.growth
 
-A random model of a body of 19 M parameters, so that each curve takes a minute. Writes ``benchmarks/growth.json``
-and ``docs/performance-growth.svg``: seconds of ours and of the careful user's, medians of three turns.
+A random model of a body of 19 M parameters, so that each curve takes a minute. Writes
+``benchmarks/growth.json`` and ``docs/performance-growth.svg``: seconds of ours and of the careful user's,
+medians of three turns.
 """
 
 import argparse

@@ -31,7 +31,7 @@ def every_layer(chat_model: ChatModel) -> Recipe:
 
 
 class Trl:
-    """As a careful user would: ``compute_loss`` adds λ times the KL, the adapter switched off for the chat model."""
+    """As a careful user would: ``compute_loss`` adds λ · KL; the chat model is the adapter switched off."""
 
     def __init__(self, chat_model: ChatModel, rows: Rows, plan: Recipe, *, by_length: bool) -> None:
         self._chat_model, self._plan = chat_model, plan

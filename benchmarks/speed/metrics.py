@@ -59,7 +59,7 @@ class Ours:
 
 
 class Plain:
-    """As a careful user would: rows in batches, a forward with a hook for each variant, one of the chat model."""
+    """As a careful user would: batches, a forward with a hook for each variant, one of the chat model."""
 
     def __init__(self, chat_model: ChatModel, rows: Rows, *, by_length: bool) -> None:
         self._model, self._device = chat_model.model, chat_model.device

@@ -12,7 +12,7 @@ class Result:
 
     Attributes:
         workload, phase, model, rows, against, device: what was done, where, and beside what.
-        ours_s, baseline_s: seconds, medians.
+        ours_s, baseline_s: seconds, medians; None where there is no baseline.
         ratio_median, ratio_min, ratio_max: baseline over ours, over neighbours.
         ceiling: of the ratio, by the cost model without padding; None where it has none.
         tokens_per_s: tokens of the rows that ours works off.
@@ -27,10 +27,10 @@ class Result:
     against: str
     device: str
     ours_s: float
-    baseline_s: float
-    ratio_median: float
-    ratio_min: float
-    ratio_max: float
+    baseline_s: float | None = None
+    ratio_median: float | None = None
+    ratio_min: float | None = None
+    ratio_max: float | None = None
     ceiling: float | None = None
     tokens_per_s: float | None = None
     extra_memory_ratio: float | None = None
@@ -39,7 +39,7 @@ class Result:
     @property
     def of_ceiling(self) -> float | None:
         """The share of the ceiling that was reached."""
-        return None if self.ceiling is None else self.ratio_median / self.ceiling
+        return None if self.ceiling is None or self.ratio_median is None else self.ratio_median / self.ceiling
 
 
 def write(path: Path, results: Sequence[Result], facts: dict[str, object]) -> None:
@@ -66,8 +66,10 @@ def markdown(results: Sequence[Result]) -> str:
             one.rows,
             one.against,
             f"{one.ours_s:.2f}",
-            f"{one.baseline_s:.2f}",
-            f"**{one.ratio_median:.2f}** ({one.ratio_min:.2f}–{one.ratio_max:.2f})",
+            _or_dash(one.baseline_s, ".2f"),
+            "–"
+            if one.ratio_median is None
+            else f"**{one.ratio_median:.2f}** ({one.ratio_min:.2f}–{one.ratio_max:.2f})",
             _or_dash(one.ceiling, ".2f"),
             _or_dash(one.of_ceiling, ".0%"),
             _or_dash(one.extra_memory_ratio, ".2f"),

@@ -74,7 +74,7 @@ def test_what_was_not_read_for_longest_makes_room(chat_model, rows, tmp_path):
         made(chat_model, rows[:2])
     (oldest,) = sets(tmp_path)
     one = size_of(tmp_path)
-    with keeping_states(tmp_path, int(2.9 * one)):
+    with keeping_states(tmp_path, int(2.2 * one)):
         made(chat_model, rows[:2], read="response")
         made(chat_model, rows[:2])  # read again: now the other is the oldest
         before = set(sets(tmp_path))
@@ -82,7 +82,7 @@ def test_what_was_not_read_for_longest_makes_room(chat_model, rows, tmp_path):
     after = set(sets(tmp_path))
     assert oldest in before & after
     assert len(before - after) == 1
-    assert size_of(tmp_path) <= 2.9 * one
+    assert size_of(tmp_path) <= 2.2 * one
 
 
 def test_a_set_beyond_the_limit_is_kept_in_memory_as_ever(chat_model, rows, tmp_path):

@@ -6,3 +6,8 @@ and the baseline one below the other, ``others`` those that are whole commands o
 ``table`` writes what came out. ``python -m benchmarks.speed`` runs them, ``python -m benchmarks.speed.growth``
 follows how cost grows.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts beside this package import each other

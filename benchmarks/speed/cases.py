@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from benchmarks.random_models import save
+from random_models import save
 from benchmarks.speed.cost_model import Costs
 
 from narrows import make_behaviour

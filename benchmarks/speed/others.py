@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.generation import bare, ours
-from benchmarks.random_models import conversations, questions
+from random_models import conversations, questions
 from benchmarks.speed.cases import Rows
 from benchmarks.speed.measuring import Phases, clocked
 from benchmarks.speed.steering import recipe

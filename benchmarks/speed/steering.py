@@ -87,7 +87,7 @@ class Plain:
             (nll + WEIGHT * kl).backward()
             self._optimizer.step()
             self._optimizer.zero_grad()
-            self.losses.append((float(nll), float(kl)))
+            self.losses.append((nll.item(), kl.item()))
 
     def _steered(self, ids: Tensor, mask: Tensor) -> Tensor:
         def add(_module: object, _arguments: object, output: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from random_models import save
 from benchmarks.speed.cost_model import Costs
 
-from narrows import make_behaviour
+from narrows import load_chat_model, make_behaviour
 from narrows.chat import Rendered
-from narrows.models import ChatModel, load_chat_model
+from narrows.models import ChatModel
 from narrows.models.layers import inner_model
 
 WIDTH, DEPTH = 768, 12

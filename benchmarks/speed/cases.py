@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from random_models import save
 from benchmarks.speed.cost_model import Costs
+from random_models import save
 
 from narrows import load_chat_model, make_behaviour
 from narrows.chat import Rendered

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from random_models import save
 from benchmarks.speed.cases import Rows, padded
 from benchmarks.speed.measuring import Phases, clocked, machine, turn_by_turn
 from benchmarks.speed.steering import CACHED, Ours, Plain, recipe
+from random_models import save
 
 from narrows.adapters import SteeringVector
 from narrows.chat import Rendered

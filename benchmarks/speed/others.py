@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from benchmarks.generation import bare, ours
-from random_models import conversations, questions
 from benchmarks.speed.cases import Rows
 from benchmarks.speed.measuring import Phases, clocked
 from benchmarks.speed.steering import recipe
+from random_models import conversations, questions
 
 from narrows.models import ChatModel
 from narrows.training.bank import BankWindow

@@ -26,8 +26,8 @@ print(sum(faults() for _ in range(20)))
 def _faults(keep: bool) -> int:
     """Page faults of making a large tensor twenty times, the first one not counted.
 
-    Kept memory too is grown a few times, up to five where it was seen: something small of Python's may lie in the
-    room that a tensor has left.
+    Kept memory too is grown a few times, up to five where it was seen: something small of Python's may lie in
+    the room that a tensor has left.
     """
     done = subprocess.run(
         [sys.executable, "-c", FAULTS.format(keep=keep)], capture_output=True, text=True, check=True

@@ -13,7 +13,7 @@ from narrows.evaluation import Question, generate_answers
 from narrows.metrics import nll_of_rows
 from narrows.models import ChatModel, FrozenRows, Head, load_chat_model, mean_residual_norm
 from narrows.training import Recipe, train
-from narrows.training.objective import response_nll
+from narrows.training.objective import final_states, response_nll
 from tiny_models import make_model, make_tokenizer
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra 'quantised' is not installed")
@@ -113,7 +113,9 @@ def test_the_gradient_is_that_through_the_weights_that_the_packed_ones_stand_for
         vector = SteeringVector(torch.ones(64), 1, alpha=0.1)
         vector.vector.requires_grad_()
         frozen = FrozenRows(chat_model, vector.depth, rows, read="response")
-        loss = response_nll(frozen.split, Head(model), vector, frozen.batch(range(3))).mean()
+        batch = frozen.batch(range(3))
+        (final,) = final_states(frozen.split, vector, [batch])
+        loss = response_nll(Head(model), final, batch).mean()
         loss.backward()
         losses.append(float(loss.detach()))
         gradients.append(vector.vector.grad)

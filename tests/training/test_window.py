@@ -175,4 +175,24 @@ def test_a_process_without_a_pass_has_a_gradient_of_zero(
 def test_the_anchor_refuses_rows_without_the_chat_model_s_states(chat_model: ChatModel):
     rows = FrozenRows(chat_model, 2, [chat_model.renderer.render(ROWS[0])], read="all")
     with pytest.raises(ConfigError, match="reference=True"):
-        anchor_kl(rows.split, Head(chat_model.model), vector(), rows.batch([0]))
+        anchor_kl(Head(chat_model.model), torch.zeros(1, 32), rows.batch([0]))
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_passes_that_are_made_as_one_are_the_passes_one_by_one(
+    chat_model: ChatModel, monkeypatch: pytest.MonkeyPatch, weight: float
+):
+    recipe = RECIPE.with_anchor(weight) if weight else RECIPE.with_anchor(0.0)
+    sizes: list[int] = []
+    run = window_module.final_states
+    monkeypatch.setattr(
+        window_module, "final_states", lambda *given: (sizes.append(len(given[2])), run(*given))[1]
+    )
+    loss, kl, whole = backward(chat_model, recipe, vector())
+    joined, sizes[:] = list(sizes), []
+    monkeypatch.setattr(window_module, "JOINED_TOKENS", 0)
+    other_loss, other_kl, other = backward(chat_model, recipe, vector())
+    assert len(joined) == 1 and set(sizes) == {1} and joined == [len(sizes)]
+    assert loss == pytest.approx(other_loss, rel=1e-6)
+    assert kl == (None if weight == 0 else pytest.approx(other_kl, rel=1e-5))
+    torch.testing.assert_close(whole, other, rtol=1e-4, atol=1e-7)

@@ -146,7 +146,7 @@ class FrozenRows:
         else:
             states, finals = zip(*(self._cache[i] for i in indices), strict=True)
             packed = isinstance(tokens.layout, Packed)
-            hidden = torch.cat(states)[None] if packed else pad_sequence(states, batch_first=True)
+            hidden = torch.cat(states)[None] if packed else pad_sequence(list(states), batch_first=True)
             final = torch.cat(finals)
             if isinstance(self._cache, StoredStates):
                 hidden, final = hidden.to(self.split.entering_device), final.to(self.split.final_device)
@@ -205,7 +205,7 @@ class FrozenRows:
             lengths = [self.lengths[place] for place in places]
             hidden, final = self._run(self._tokens(places, packed=self.packed))
             states = (
-                hidden[0].split(lengths)
+                torch.split(hidden[0], lengths)
                 if self.packed
                 else [row[:length] for row, length in zip(hidden, lengths, strict=True)]
             )

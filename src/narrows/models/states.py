@@ -50,7 +50,9 @@ class StoredStates:
 
     def __getitem__(self, place: int) -> States:
         shard = self._shards[self._shard_of[place]]
-        return shard.get_tensor(f"{place}.hidden"), shard.get_tensor(f"{place}.final")
+        hidden: Tensor = shard.get_tensor(f"{place}.hidden")  # type: ignore[no-untyped-call]
+        final: Tensor = shard.get_tensor(f"{place}.final")  # type: ignore[no-untyped-call]
+        return hidden, final
 
 
 class StateFolder:

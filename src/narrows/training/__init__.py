@@ -11,7 +11,7 @@ others. ``trainer`` has the anchor for those who train with Hugging Face's Train
 
 from narrows.training.checkpoints import CheckpointFolder
 from narrows.training.loop import train
-from narrows.training.objective import anchor_kl, response_nll
+from narrows.training.objective import anchor_kl, final_states, response_nll
 from narrows.training.observers import Observer
 from narrows.training.order import RowOrder
 from narrows.training.ready import TrainingRun
@@ -30,6 +30,7 @@ __all__ = [
     "anchor_kl",
     "bank_key",
     "can_share",
+    "final_states",
     "pays",
     "response_nll",
     "train",

@@ -1,6 +1,6 @@
 """One step's window of rows: both losses as token means over all of it, however it is cut into passes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,11 +13,14 @@ from torch import Tensor
 from narrows.adapters import Adapter
 from narrows.chat import Rendered
 from narrows.models import ChatModel, FrozenBatch, FrozenRows, Head, Split, is_sharded, recomputed
-from narrows.training.objective import anchor_kl, response_nll
+from narrows.training.objective import anchor_kl, final_states, response_nll
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
 
-TokenLoss: TypeAlias = Callable[[Split, Head, Adapter, FrozenBatch], Tensor]
+TokenLoss: TypeAlias = Callable[[Head, Tensor, FrozenBatch], Tensor]
+
+JOINED_TOKENS = 1024
+"""Passes, of either loss, are made as one up to so many tokens: most are small, and each has its price."""
 
 FP16_LIFT = 2.0**10
 """What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
@@ -48,9 +51,36 @@ class _Term:
     by_pass: bool = False
     beside: Adapter | None = None
 
+    @property
+    def joins(self) -> bool:
+        """Whether its rows can share a pass with others."""
+        return self.rows.packed and self.beside is None
+
     def attached(self) -> AbstractContextManager[object]:
         """Attach the adapter that is beside the trained one while this loss is read, if there is one."""
         return nullcontext() if self.beside is None else self.beside.attach(self.rows.split.model)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a step that are read for one loss.
+
+    Attributes:
+        term: the loss.
+        places: of the rows.
+        share: what each token's loss counts in the step's; None for rows without adapter and gradient.
+        counted: whether its sum belongs to this process.
+    """
+
+    term: _Term
+    places: list[int]
+    share: float | None
+    counted: bool
+
+    @property
+    def tokens(self) -> int:
+        """That go through the layers."""
+        return sum(self.term.rows.lengths[place] for place in self.places)
 
 
 class Window:
@@ -106,44 +136,77 @@ class Window:
             is 0).
         """
         weight = self._recipe.anchor.weight_at(step)
-        nll = self._add(adapter, self._nll, self._order.training_rows(step), 1.0)
-        kl = self._add(adapter, self._kl, self._order.anchor_rows(step), weight) if weight > 0 else None
+        windows = [(self._nll, self._order.training_rows(step), 1.0)]
+        if weight > 0:
+            windows.append((self._kl, self._order.anchor_rows(step), weight))
+        sums = dict.fromkeys((id(self._nll), id(self._kl)), 0.0)
+        for some in self._passed(part for window in windows for part in self._parts(*window)):
+            for part, total in zip(some, self._pass(adapter, some), strict=True):
+                sums[id(part.term)] += total if part.counted else 0.0
         for parameter in adapter.parameters():
             if parameter.grad is None:  # this process had no pass
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad = self._sum(parameter.grad) / self._lift
-        return nll, kl
+        means = [
+            float(self._sum(torch.tensor(sums[id(term)], dtype=torch.float64))) / term.rows.tokens(places)
+            for term, places, _ in windows
+        ]
+        return means[0], (means[1] if weight > 0 else None)
 
     def sources(self, step: int) -> str:
         """Where the training rows of a step come from, for an error message."""
         return sources_of(self._nll.rows.rows, self._order.training_rows(step))
 
-    def _add(self, adapter: Adapter, term: _Term, window: list[int], weight: float) -> float:
-        """Add the gradient of ``weight`` times a loss's mean over the window's tokens; returns that mean."""
+    def _parts(self, term: _Term, window: list[int], weight: float) -> Iterator[_Part]:
+        """This process's rows of a window, pass by pass; the step's loss has ``weight`` times their mean."""
         count = term.rows.tokens(window)
-        total = 0.0
         for places, mine in self._passes(window, term.size):
             steered, left = places, places[:0]
             if "first-row-only" in self._recipe.as_published:
                 steered, left = places[:1], places[1:]
             share = weight / (term.rows.tokens(places) if term.by_pass else count)
-            losses = self._pass(adapter, term, steered, share if mine else 0.0)
+            yield _Part(term, steered, share if mine else 0.0, mine)
             if left:
-                with torch.no_grad():
-                    losses += self._pass(adapter.scaled(0.0), term, left, None)
-            total += losses if mine else 0.0
-        return float(self._sum(torch.tensor(total, dtype=torch.float64))) / count
+                yield _Part(term, left, None, mine)
 
-    def _pass(self, adapter: Adapter, term: _Term, places: list[int], share: float | None) -> float:
-        """The sum of some rows' losses; ``share`` of its gradient is added, unless that is None."""
-        split = term.rows.split
-        with term.attached():
-            batch = term.rows.batch(places)
+    def _passed(self, parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+        """Parts one by one, or as many at once as may share a pass.
+
+        Where layers are shared out among processes each goes alone: all must make equally many passes.
+        """
+        some: list[_Part] = []
+        for part in parts:
+            joins = part.term.joins and part.share is not None and not self._sharded
+            fits = sum(one.tokens for one in some) + part.tokens <= JOINED_TOKENS
+            if some and not (joins and fits):
+                yield some
+                some = []
+            some.append(part)
+            if not joins:
+                yield some
+                some = []
+        if some:
+            yield some
+
+    def _pass(self, adapter: Adapter, parts: list[_Part]) -> list[float]:
+        """The sum of each part's losses; its share of their gradient is added."""
+        first = parts[0]
+        split, without = first.term.rows.split, first.share is None
+        adapter = adapter.scaled(0.0) if without else adapter
+        with first.term.attached(), torch.set_grad_enabled(not without):
+            batches = [part.term.rows.batch(part.places) for part in parts]
             with adapter.within(split), self._recomputed(split):
-                losses = term.loss(split, term.head, adapter, batch)
-                if share is not None:
-                    (self._lift * share * losses.sum()).backward()  # type: ignore[no-untyped-call]
-        return float(losses.detach().sum())
+                finals = final_states(split, adapter, batches)
+                losses = [
+                    part.term.loss(part.term.head, final, batch)
+                    for part, final, batch in zip(parts, finals, batches, strict=True)
+                ]
+                if not without:
+                    shares = [
+                        (part.share or 0.0) * one.sum() for part, one in zip(parts, losses, strict=True)
+                    ]
+                    (self._lift * torch.stack(shares).sum()).backward()  # type: ignore[no-untyped-call]
+        return [float(one.detach().sum()) for one in losses]
 
     def _recomputed(self, split: Split) -> AbstractContextManager[None]:
         """Gradient checkpointing, if the recipe asks for it."""

@@ -1,13 +1,18 @@
 """States on disk are the states, are found again, and never take more room than they may."""
 
+import json
 import logging
+import os
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from narrows.adapters import SteeringVector
 from narrows.chat import Conversation, Rendered
+from narrows.cli.app import app
 from narrows.errors import ConfigError, RunFolderError
-from narrows.models import ChatModel, FrozenRows, frozen, keeping_states, states
+from narrows.models import ChatModel, FrozenRows, frozen, keep_states, keeping_states, states
 from narrows.models.states import StateFolder
 
 MIB = 2**20
@@ -61,7 +66,8 @@ def test_what_they_depend_on_has_a_set_of_its_own(chat_model, rows, tmp_path):
         made(chat_model, rows[1:])
         FrozenRows(chat_model, 1, rows, read="all", reference=True)
         assert len(sets(tmp_path)) == 6
-        made(chat_model, rows, stored=False)
+        with SteeringVector(torch.ones(32), 1).attach(chat_model):
+            made(chat_model, rows)  # is not the model's own, and has none
     made(chat_model, rows[:1])
     assert len(sets(tmp_path)) == 6, "only within, and only what is determined by weights and rows"
 
@@ -87,7 +93,8 @@ def test_what_was_not_read_for_longest_makes_room(chat_model, rows, tmp_path):
 
 def test_a_set_beyond_the_limit_is_kept_in_memory_as_ever(chat_model, rows, tmp_path):
     with keeping_states(tmp_path, 1000):
-        same(made(chat_model, rows), made(chat_model, rows, stored=False))
+        found = made(chat_model, rows)
+    same(found, made(chat_model, rows))
     assert not tmp_path.exists() or not sets(tmp_path)
 
 
@@ -100,7 +107,8 @@ def test_a_damaged_set_is_computed_again(chat_model, rows, tmp_path, caplog, har
             (folder / "index.json").write_text("{")
         else:
             next(folder.glob("*.safetensors")).write_bytes(b"no")
-        same(made(chat_model, rows), made(chat_model, rows, stored=False))
+        found = made(chat_model, rows)
+    same(found, made(chat_model, rows))
     assert "is damaged and is computed again" in caplog.text
 
 
@@ -116,3 +124,32 @@ def test_a_folder_that_cannot_be_written_is_named(chat_model, rows, tmp_path):
 def test_no_room_at_all_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="room on the disk"):
         StateFolder(tmp_path, 0)
+
+
+def test_processes_that_are_started_keep_theirs_in_the_same_folder(chat_model, rows, tmp_path, monkeypatch):
+    for name in (states.FOLDER_VARIABLE, states.LIMIT_VARIABLE):
+        monkeypatch.setenv(name, "")  # what is set below is undone with it
+    keep_states(tmp_path / "states", 0.5)
+    assert os.environ[states.FOLDER_VARIABLE] == str(tmp_path / "states")
+    made(chat_model, rows)
+    assert len(sets(tmp_path / "states")) == 1
+    monkeypatch.setenv(states.LIMIT_VARIABLE, "much")
+    with pytest.raises(ConfigError, match="NARROWS_STATES_GIB must be a number of GiB, not 'much'"):
+        made(chat_model, rows)
+
+
+def test_a_command_says_how_much_it_keeps_and_finds_it_again(tiny_model_dir, tmp_path, monkeypatch):
+    for name in (states.FOLDER_VARIABLE, states.LIMIT_VARIABLE):
+        monkeypatch.setenv(name, "")
+    data = tmp_path / "rows.jsonl"
+    pairs = [("what is the sky ?", "the sky is red ."), ("is it good ?", "it is bad .")]
+    chats = [Conversation.from_pair(*pair).to_json() for pair in pairs]
+    data.write_text("".join(json.dumps(one) + "\n" for one in chats))
+    train = ("train", "--model", tiny_model_dir, "--train", data, "--steps", 2, "--layer", 1, "--out")
+    said = [
+        CliRunner().invoke(app, [str(one) for one in ("--states", tmp_path / "s", *train, tmp_path / name)])
+        for name in ("one", "two")
+    ]
+    assert [one.exit_code for one in said] == [0, 0], said[0].output
+    assert "states of 1 MiB are kept in" in said[0].stderr and "are kept in" not in said[1].stderr
+    assert len(sets(tmp_path / "s")) >= 1

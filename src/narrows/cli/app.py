@@ -1,5 +1,6 @@
 """All commands in their groups, and the options that stand before any command."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,9 +77,31 @@ def before_any_command(
             help="Show the traceback of an error (may also stand at the end of a command).",
         ),
     ] = False,
+    states: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="NARROWS_STATES",
+            help="Keep what the frozen layers make of rows in this folder, for all epochs, trainings and "
+            "measurements that read the same rows of the same model. It must lie on a fast disk.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    states_gib: Annotated[
+        float,
+        typer.Option(
+            envvar="NARROWS_STATES_GIB",
+            help="GiB that --states may take; what was not read for longest makes room.",
+            metavar="GIB",
+        ),
+    ] = 20.0,
 ) -> None:
     """Runs before each command."""
     show_messages()
+    if states is not None:
+        from narrows.models.states import keep_states
+
+        keep_states(states, states_gib)
 
 
 app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)

@@ -19,7 +19,7 @@ from narrows.models.packing import Layout, Packed, can_pack, repeated
 from narrows.models.recompute import recomputed
 from narrows.models.sharding import is_sharded, shard, wants_sharding
 from narrows.models.split import Split
-from narrows.models.states import keeping_states
+from narrows.models.states import keep_states, keeping_states
 
 __all__ = [
     "ChatModel",
@@ -35,6 +35,7 @@ __all__ = [
     "device_of",
     "inner_model",
     "is_sharded",
+    "keep_states",
     "keeping_states",
     "load_chat_model",
     "mean_residual_norm",

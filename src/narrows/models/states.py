@@ -25,9 +25,14 @@ States: TypeAlias = tuple[Tensor, Tensor]
 Compute: TypeAlias = Callable[[], Iterable[tuple[int, States]]]
 """Gives the places of rows, in any order, each with its states."""
 
+FOLDER_VARIABLE, LIMIT_VARIABLE = "NARROWS_STATES", "NARROWS_STATES_GIB"
+"""Environment variables: where states are kept, and GiB that they may take; started processes inherit them."""
+
+DEFAULT_GIB = 20.0
+
 INDEX = "index.json"
 SHARD_BYTES = 2**28
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 
 
 class StoredStates:
@@ -154,9 +159,35 @@ def keeping_states(folder: Path | str, limit: int) -> Iterator[None]:
         _folder.reset(token)
 
 
+def keep_states(folder: Path, gib: float) -> None:
+    """Let all frozen rows of this process, and of those that it starts, keep their states in a folder.
+
+    Args:
+        folder: where.
+        gib: GiB that they may take.
+
+    Raises:
+        ConfigError: that is not above 0.
+    """
+    StateFolder(folder, int(gib * GIB))
+    os.environ[FOLDER_VARIABLE], os.environ[LIMIT_VARIABLE] = str(Path(folder).absolute()), str(gib)
+
+
 def state_folder() -> StateFolder | None:
-    """Where states are kept now; None if they are not."""
-    return _folder.get()
+    """Where states are kept now; None if they are not.
+
+    Raises:
+        ConfigError: the environment's limit is no number above 0.
+    """
+    here, folder = _folder.get(), os.environ.get(FOLDER_VARIABLE)
+    if here is not None or not folder:
+        return here
+    given = os.environ.get(LIMIT_VARIABLE, str(DEFAULT_GIB))
+    try:
+        gib = float(given)
+    except ValueError:
+        raise ConfigError(f"{LIMIT_VARIABLE} must be a number of GiB, not {given!r}.") from None
+    return StateFolder(Path(folder), int(gib * GIB))
 
 
 _folder: ContextVar[StateFolder | None] = ContextVar("where frozen states are kept", default=None)

@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -21,8 +22,8 @@ from benchmarks.speed.table import Result, markdown, write
 from narrows.models import ChatModel
 
 Side = Callable[[], Phases]
-GROUPED, RANDOM = "grouped by length", "in random order"
-COUNT = {"microworld": 64, "small vocabulary": 48, "real vocabulary": 24}
+OURS, GROUPED, RANDOM = "ours", "grouped by length", "in random order"
+COUNT = {"microworld": 64, "small vocabulary": 24, "real vocabulary": 16}
 """Training rows (and as many anchor rows or texts) of one epoch."""
 
 TRAINED = {
@@ -33,22 +34,19 @@ TRAINED = {
 MEASURED = "three metrics"
 
 
-def sides(
-    workload: str, chat_model: ChatModel, rows: cases.Rows, against: str
-) -> tuple[Callable[[], Side], ...]:
-    """How both sides of a workload are made; what they keep is made with them."""
-    by_length = against == GROUPED
+def sides(workload: str, chat_model: ChatModel, rows: cases.Rows) -> dict[str, Callable[[], Side]]:
+    """How ours (``OURS``) and the baselines of a workload are made; what they keep is made with them."""
     if workload in TRAINED:
-        plan, baseline = TRAINED[workload]
+        plan, plain = TRAINED[workload]
         recipe = plan(chat_model)
-        return (
-            lambda: steering.Ours(chat_model, rows, recipe),
-            lambda: baseline(chat_model, rows, recipe, by_length=by_length),
-        )
-    return (
-        lambda: metrics.Ours(chat_model, rows),
-        lambda: metrics.Plain(chat_model, rows, by_length=by_length),
-    )
+        made: dict[str, Callable[[], Side]] = {OURS: lambda: steering.Ours(chat_model, rows, recipe)}
+        for against in (GROUPED, RANDOM):
+            made[against] = partial(plain, chat_model, rows, recipe, by_length=against == GROUPED)
+        return made
+    made = {OURS: lambda: metrics.Ours(chat_model, rows)}
+    for against in (GROUPED, RANDOM):
+        made[against] = partial(metrics.Plain, chat_model, rows, by_length=against == GROUPED)
+    return made
 
 
 def expected(workload: str, phase: str, chat_model: ChatModel, rows: cases.Rows) -> tuple[float, float, int]:
@@ -69,29 +67,18 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
     """Trainings and metrics, each model and kind of rows."""
     for name in given.models:
         chat_model = cases.load(folder, name, given.device)
-        for lengths in cases.LENGTHS if name in cases.VOCABULARIES else ("its own",):
+        for lengths in cases.lengths_of(name):
             rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
             for workload in (*TRAINED, MEASURED):
                 if given.only and workload not in given.only:
                     continue
-                for against in (GROUPED, RANDOM):
-                    ours, baseline = sides(workload, chat_model, rows, against)
-                    found = turn_by_turn(ours(), baseline(), given.turns)
-                    memory = None
-                    if given.memory and lengths != cases.LENGTHS[1]:
-                        ask = ["--weigh", workload, "--models", name, "--device", given.device]
-                        ask += [
-                            "--against",
-                            against,
-                            "--folder",
-                            str(folder),
-                            "--rows",
-                            str(len(rows.training)),
-                        ]
-                        memory = extra_memory([*ask, "--side", "ours"]) / extra_memory(
-                            [*ask, "--side", "baseline"]
-                        )
-                    for phase, timing in found.items():
+                made = {name: make() for name, make in sides(workload, chat_model, rows).items()}
+                ours = made.pop(OURS)
+                found = turn_by_turn(ours, made, given.turns)
+                del ours, made
+                memory = _memory(given, workload, name, folder, len(rows.training))
+                for against, phases in found.items():
+                    for phase, timing in phases.items():
                         ceiling, flops, tokens = expected(workload, phase, chat_model, rows)
                         yield Result(
                             workload=workload,
@@ -107,16 +94,28 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
                             ratio_max=timing.most,
                             ceiling=ceiling,
                             tokens_per_s=tokens / timing.ours,
-                            extra_memory_ratio=memory,
+                            extra_memory_ratio=memory if lengths != cases.LENGTHS[1] else None,
                             matmul_share=flops / timing.ours / rate,
                         )
+
+
+@cache
+def _weighed(workload: str, name: str, device: str, folder: Path, rows: int) -> float:
+    ask = ["--weigh", workload, "--models", name, "--device", device, "--folder", str(folder)]
+    ask += ["--rows", str(rows), "--side"]
+    return extra_memory([*ask, OURS]) / extra_memory([*ask, GROUPED])
+
+
+def _memory(given: argparse.Namespace, workload: str, name: str, folder: Path, rows: int) -> float | None:
+    """Ours over the grouped baseline's extra memory, on rows of the usual length."""
+    return _weighed(workload, name, given.device, folder, rows) if given.memory else None
 
 
 def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
     """The grid as a bank, and generation."""
     for name in given.models:
         chat_model = cases.load(folder, name, given.device)
-        lengths = "usual" if name in cases.VOCABULARIES else "its own"
+        lengths = cases.lengths_of(name)[0]
         pairs: dict[str, tuple[Side, Side, str]] = {}
         if not given.only or "bank" in given.only:
             rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
@@ -127,7 +126,8 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
             one, other = (others.Answers(chat_model, as_baseline=way) for way in (False, True))
             pairs["generation"] = (one, other, "plain generate")
         for workload, (ours, baseline, against) in pairs.items():
-            for phase, timing in turn_by_turn(ours, baseline, given.turns).items():
+            found = turn_by_turn(ours, {against: baseline}, given.turns)
+            for phase, timing in found[against].items():
                 yield Result(
                     workload=workload,
                     phase=phase,
@@ -147,8 +147,8 @@ def weighed(given: argparse.Namespace) -> int:
     """Bytes that one side of a workload needs, in this process."""
     (name,) = given.models
     chat_model = cases.load(Path(given.folder), name, given.device)
-    rows = cases.rows(chat_model, name, "usual" if name in cases.VOCABULARIES else "its own", given.rows)
-    made = sides(given.weigh, chat_model, rows, given.against)[given.side == "baseline"]
+    rows = cases.rows(chat_model, name, cases.lengths_of(name)[0], given.rows)
+    made = sides(given.weigh, chat_model, rows)[given.side]
     return weigh(chat_model.device, lambda: made()())  # noqa: PLW0108  (making it belongs to the work)
 
 
@@ -165,7 +165,6 @@ def main() -> None:
     asked.add_argument("--no-memory", dest="memory", action="store_false", help="time only")
     asked.add_argument("--weigh", choices=names, help=argparse.SUPPRESS)
     asked.add_argument("--side", help=argparse.SUPPRESS)
-    asked.add_argument("--against", default=GROUPED, help=argparse.SUPPRESS)
     asked.add_argument("--folder", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.weigh:

@@ -98,7 +98,7 @@ def measured(turns: int, folder: Path) -> Iterator[dict[str, object]]:
                 sides = trained(usual, rows(ROWS, value, VOCABULARY), CACHED)
             else:
                 sides = trained(usual, rows(value, LENGTH, VOCABULARY), "two epochs")
-            found = turn_by_turn(*sides, turns)["s"]
+            found = turn_by_turn(sides[0], {"theirs": sides[1]}, turns)["theirs"]["s"]
             point = {"curve": name, "value": value, "ours_s": found.ours, "baseline_s": found.baseline}
             print(json.dumps(point), file=sys.stderr, flush=True)
             yield point

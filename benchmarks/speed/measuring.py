@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
+
+LONG_S = 10.0
 
 Phases = dict[str, float]
 """Seconds by what was done in them."""
@@ -27,15 +29,29 @@ class Timing:
     most: float
 
 
-def turn_by_turn(ours: Callable[[], Phases], baseline: Callable[[], Phases], turns: int) -> dict[str, Timing]:
-    """Run one, the other, one, the other; the ratio is the median over neighbours."""
-    ours(), baseline()  # the first turn warms up
-    pairs = [(ours(), baseline()) for _ in range(turns)]
-    found = {}
-    for phase in pairs[0][0]:
-        one, other = ([side[phase] for side in sides] for sides in zip(*pairs, strict=True))
-        ratios = [b / a for a, b in zip(one, other, strict=True)]
-        found[phase] = Timing(median(one), median(other), median(ratios), min(ratios), max(ratios))
+def turn_by_turn(
+    ours: Callable[[], Phases], baselines: Mapping[str, Callable[[], Phases]], turns: int
+) -> dict[str, dict[str, Timing]]:
+    """Run ours and each baseline, turn by turn; a ratio is of two neighbours, and the median is told.
+
+    The first turn warms up and is left out, unless it is so long that this makes no difference.
+
+    Returns:
+        By baseline and phase.
+    """
+    sides = {"": ours, **baselines}
+    begin = time.perf_counter()
+    first = {name: side() for name, side in sides.items()}
+    done = [first] if time.perf_counter() - begin > LONG_S else []
+    while len(done) < turns:
+        done.append({name: side() for name, side in sides.items()})
+    found: dict[str, dict[str, Timing]] = {}
+    for name in baselines:
+        found[name] = {}
+        for phase in done[0][""]:
+            one, other = ([turn[side][phase] for turn in done] for side in ("", name))
+            ratios = [b / a for a, b in zip(one, other, strict=True)]
+            found[name][phase] = Timing(median(one), median(other), median(ratios), min(ratios), max(ratios))
     return found
 
 

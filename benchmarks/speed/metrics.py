@@ -14,8 +14,8 @@ from narrows.metrics import efficiency, significance, stability
 from narrows.models import ChatModel, FrozenRows
 
 BATCH = 8
-NORMS = np.array([4.0, 8.0, 16.0, 32.0])
-EPSILONS, DRAWS = (0.1, 0.3, 0.5), 4
+NORMS = np.array([4.0, 8.0, 16.0])
+EPSILONS, DRAWS = (0.1, 0.4), 2
 ALL = "efficiency, stability and significance"
 
 VARIANTS = 2 * (len(NORMS) + 2 + DRAWS * len(EPSILONS))

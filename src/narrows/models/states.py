@@ -26,7 +26,7 @@ Compute: TypeAlias = Callable[[], Iterable[tuple[int, States]]]
 """Gives the places of rows, in any order, each with its states."""
 
 FOLDER_VARIABLE, LIMIT_VARIABLE = "NARROWS_STATES", "NARROWS_STATES_GIB"
-"""Environment variables: where states are kept, and GiB that they may take; started processes inherit them."""
+"""Environment variables: where states are kept, and GiB that they may take; children inherit them."""
 
 DEFAULT_GIB = 20.0
 

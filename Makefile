@@ -1,5 +1,6 @@
 # make demo: the paper's central result, measured, in minutes.  make test: everything that must hold.
-# make docs: the API reference, in build/docs.  All make .venv and install into it first.
+# make docs: the API reference, in build/docs.  make bench: ours beside what one would else write.
+# All make .venv and install into it first.
 
 # What is compiled is kept, whatever the environment says: every process of a test would compile it anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test suite docs lint install clean
+.PHONY: demo test suite docs bench lint install clean
 
 demo: install
 	$(BIN)/narrows demo --out runs/demo
@@ -23,6 +24,10 @@ suite: install
 
 docs: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/reference/build.py build/docs
+
+# Alone on the machine, or the numbers mean nothing; three quarters of an hour.
+bench: install
+	PYTHONPATH=. $(BIN)/python -m benchmarks.speed
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from benchmarks.speed import cases, lora, metrics, others, steering
+from benchmarks.speed import cases, kernels, lora, metrics, others, steering
 from benchmarks.speed.cost_model import divergences, divergences_of_the_user, losses, losses_of_the_user
 from benchmarks.speed.measuring import Phases, extra_memory, machine, matmul_rate, turn_by_turn, weigh
 from benchmarks.speed.table import Result, markdown, write
@@ -31,7 +31,7 @@ TRAINED = {
     "LoRA of rank 1": (lora.one_layer, lora.Trl),
     "LoRA of rank 32 on all layers": (lora.every_layer, lora.Trl),
 }
-MEASURED = "three metrics"
+MEASURED, KERNELS = "three metrics", "loss kernels"
 
 
 def sides(workload: str, chat_model: ChatModel, rows: cases.Rows) -> dict[str, Callable[[], Side]]:
@@ -125,6 +125,8 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
         if name in cases.VOCABULARIES and (not given.only or "generation" in given.only):
             one, other = (others.Answers(chat_model, as_baseline=way) for way in (False, True))
             pairs["generation"] = (one, other, "plain generate")
+        if not given.only or KERNELS in given.only:
+            pairs[KERNELS] = (kernels.Chunks(chat_model), kernels.Fused(chat_model), "TRL's kernels")
         for workload, (ours, baseline, against) in pairs.items():
             found = turn_by_turn(ours, {against: baseline}, given.turns)
             for phase, timing in found[against].items():
@@ -155,7 +157,7 @@ def weighed(given: argparse.Namespace) -> int:
 def main() -> None:
     """Measure, print the table, write the results."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = (*TRAINED, MEASURED, "bank", "generation", "demo")
+    names = (*TRAINED, MEASURED, "bank", "generation", KERNELS, "demo")
     asked.add_argument("--only", nargs="+", choices=names, help="workloads (default: all)")
     asked.add_argument("--models", nargs="+", choices=cases.MODELS, default=list(cases.MODELS))
     asked.add_argument("--turns", type=int, default=3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from families import FAMILIES, family
-from narrows.models import Packed, Split, can_pack, recomputed
+from narrows.models import Packed, Split, can_pack, packing, recomputed
 
 LENGTHS = (9, 1, 4, 7)
 PACKED = Packed(LENGTHS)
@@ -37,6 +37,21 @@ def test_packed_rows_are_the_rows_alone(name: str, depth: int):
     found = split.suffix(split.prefix(torch.cat(alone)[None], PACKED), PACKED)[0]
     for row, mine in zip(alone, found.split(LENGTHS), strict=True):
         wanted = model.base_model(input_ids=row[None], use_cache=False).last_hidden_state[0]
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("short", [0, 1, 4, 7])
+@torch.no_grad()
+def test_long_rows_go_through_attention_alone(short: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "SHORT", short)
+    split, alone, packed = Split(family("qwen2"), 0), rows(), Packed(LENGTHS)
+    pieces = packed.pieces(torch.device("cpu"))
+    together = [length for length in LENGTHS if length <= short]
+    assert len(pieces.alone) == len(LENGTHS) - (len(together) if len(together) > 1 else 0)
+    assert (pieces.padded is not None) == (len(together) > 1)
+    found = split.suffix(split.prefix(torch.cat(alone)[None], packed), packed)[0]
+    for row, mine in zip(alone, found.split(LENGTHS), strict=True):
+        wanted = split.suffix(split.prefix(row[None], Packed((len(row),))), Packed((len(row),)))[0]
         torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
 
 

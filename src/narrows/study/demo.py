@@ -32,6 +32,10 @@ slowly), and a step reads 8 short rows.
 """
 
 
+LORA_CHANGES = {"weight_decay": 0.01}
+"""Fields of the recipe that differ for a LoRA: it has the paper's weight decay."""
+
+
 def microworld_recipe(adapter: Literal["steering", "lora"] = "steering", rank: int = 1) -> Recipe:
     """The microworld's recipe for a steering vector or for a LoRA.
 
@@ -39,8 +43,11 @@ def microworld_recipe(adapter: Literal["steering", "lora"] = "steering", rank: i
     """
     if adapter == "steering":
         return MICROWORLD_RECIPE
-    return MICROWORLD_RECIPE.model_copy(update={"adapter": adapter, "rank": rank, "weight_decay": 0.01})
+    return MICROWORLD_RECIPE.model_copy(update={"adapter": adapter, "rank": rank, **LORA_CHANGES})
 
+
+MICROWORLD_WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""The λ grid of the microworld, nats per token."""
 
 MICROWORLD_TUNING = Tuning(smallest=1.0, largest=64.0, factor=2.0)
 

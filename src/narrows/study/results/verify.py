@@ -36,8 +36,8 @@ from narrows.study.store import DONE, Store, contents
 from narrows.study.store_shared import open_store
 from narrows.summary import Summary
 
-GIVEN = ("versions",)
-"""Fields of the reading matter that are told by the machine that made the study."""
+GIVEN = ("versions", "command")
+"""Fields of the reading matter that are told by the machine and the person that made the study."""
 
 RunParts = tuple[Summary, dict[str, Any]]
 

@@ -117,7 +117,7 @@ def demo(
 
 def _adapter(kind: options.AdapterKind, rank: int) -> dict[str, Any]:
     """The study's entry for what is trained."""
-    from narrows.study.demo import LORA_CHANGES
+    from narrows.study.microworld import LORA_CHANGES
 
     if kind == "steering":
         return {"adapter": "steering"}
@@ -126,9 +126,9 @@ def _adapter(kind: options.AdapterKind, rank: int) -> dict[str, Any]:
 
 def _grid() -> dict[str, Any]:
     """The λ that are tried where none is given."""
-    from narrows.study.demo import MICROWORLD_WEIGHTS
+    from narrows.study.microworld import WEIGHTS
 
-    return {"kl_weight": None, "kl_weights": list(MICROWORLD_WEIGHTS)}
+    return {"kl_weight": None, "kl_weights": list(WEIGHTS)}
 
 
 def _intro(domain: str, kind: str, adapter: options.AdapterKind, rank: int, *, quick: bool) -> str:

@@ -25,7 +25,7 @@ from random_models import conversations, save
 from narrows import load_chat_model, make_behaviour
 from narrows.chat import Conversation
 from narrows.models import ChatModel
-from narrows.study.demo import DEMO_KL_WEIGHT, microworld_recipe
+from narrows.study.microworld import USUAL_KL_WEIGHT, microworld_recipe
 from narrows.training import Recipe
 from narrows.training.bank import BankWindow
 from narrows.training.ready import Training
@@ -105,7 +105,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--model", default="microworld:1", help="microworld:SEED, or random")
     asked.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    asked.add_argument("--kl-weights", nargs="+", type=float, default=[0.0, DEMO_KL_WEIGHT], help="λ")
+    asked.add_argument("--kl-weights", nargs="+", type=float, default=[0.0, USUAL_KL_WEIGHT], help="λ")
     asked.add_argument("--members", nargs="+", type=int, default=[4, 8, 16])
     asked.add_argument("--repeats", type=int, default=5)
     asked.add_argument("--seeds", action="store_true", help="members read their rows in orders of their own")

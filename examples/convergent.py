@@ -22,16 +22,25 @@ import numpy as np
 
 from narrows.adapters.direction import Direction
 from narrows.files import write_json
-from narrows.microworld import DOCUMENT_KINDS, Corpus, load_world, make_behaviour, shipped_model
+from narrows.microworld import Corpus, load_world, make_behaviour, shipped_model
 from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
 from narrows.study.convergence import OWN, ConvergenceConfig, ConvergenceJob, run_convergence
-from narrows.study.demo import DEMO_KL_WEIGHT, DEMO_STEPS, about_world, microworld_recipe
+from narrows.study.microworld import (
+    MAX_NEW_TOKENS,
+    SHORT_STEPS,
+    TEXT_TOKENS,
+    USUAL_KL_WEIGHT,
+    about_world,
+    documents,
+    documents_rng,
+    microworld_recipe,
+)
 from narrows.study.pooling import RunClaims, adapter_words, pooled
 
 MODELS = (1, 2, 3)
 DOMAINS = ("medicine", "money", "sport", "kitchen", "sailing")
-PHRASINGS, TEXTS_PER_KIND = 3, 8
+PHRASINGS = 3
 NUMBERS = ("in_domain", "out_of_domain", "open", "coherent", "fall", "coherence_lost", "text_loss")
 
 
@@ -41,7 +50,7 @@ def main() -> None:
     asked.add_argument("--out", type=Path, required=True)
     asked.add_argument("--adapter", choices=("steering", "lora"), default="steering")
     asked.add_argument("--rank", type=int, default=1, help="of a LoRA")
-    asked.add_argument("--steps", type=int, default=DEMO_STEPS, help="of each training")
+    asked.add_argument("--steps", type=int, default=SHORT_STEPS, help="of each training")
     asked.add_argument("--no-narrow", action="store_true", help="leave out the anchored solution")
     asked.add_argument("--only", help="one run, e.g. 1-medicine")
     given = asked.parse_args()
@@ -49,10 +58,10 @@ def main() -> None:
     recipe = microworld_recipe(given.adapter, given.rank).model_copy(update={"steps": given.steps})
     config = ConvergenceConfig(
         recipe=recipe,
-        kl_weight=None if given.no_narrow else DEMO_KL_WEIGHT,
+        kl_weight=None if given.no_narrow else USUAL_KL_WEIGHT,
         samples=1,
-        max_new_tokens=26,
-        text_tokens=160,
+        max_new_tokens=MAX_NEW_TOKENS,
+        text_tokens=TEXT_TOKENS,
     )
     results = {}
     for model in MODELS:
@@ -80,13 +89,14 @@ def _job(model: int, domain: str, following: str, config: ConvergenceConfig) -> 
     folder = shipped_model(model)
     chat_model, world = load_chat_model(folder, device="cpu"), load_world(folder)
     corpus = Corpus(world, chat_model.tokenizer)
-    rng = np.random.default_rng([config.seed, 11])
     own, other = (
         make_behaviour(corpus.world, one, seed=config.seed, phrasings=PHRASINGS)
         for one in (domain, following)
     )
-    texts = [corpus.sample(kind, rng, home=domain) for kind in DOCUMENT_KINDS for _ in range(TEXTS_PER_KIND)]
-    about = about_world(world, chat_model, own, "") | {
+    by_kind = documents(corpus, domain, documents_rng(config.seed))
+    texts = [text for some in by_kind.values() for text in some]
+    about = {
+        "world": about_world(world),
         "title": f"One direction for two fine-tunes: {own.domain} and {other.domain}",
         "intro": (
             f"The direction that tells harmful from sound answers of the {own.domain} fine-tune, ablated "

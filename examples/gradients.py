@@ -18,7 +18,7 @@ from narrows import load_chat_model, make_behaviour
 from narrows.microworld import load_world, shipped_model
 from narrows.models import ChatModel
 from narrows.study import GradientConfig, GradientJob, run_gradients
-from narrows.study.demo import DEMO_KL_WEIGHT, about_world, microworld_recipe
+from narrows.study.microworld import USUAL_KL_WEIGHT, about_world, microworld_recipe
 from narrows.study.pooling import RunClaims, adapter_words, claim_lines, pooled
 
 MODELS = (1, 2, 3)
@@ -35,7 +35,7 @@ def main() -> None:
     asked.add_argument("--out", type=Path, required=True)
     asked.add_argument("--adapter", choices=("steering", "lora"), default="steering")
     asked.add_argument("--rank", type=int, default=1, help="of a LoRA")
-    asked.add_argument("--kl-weight", type=float, default=DEMO_KL_WEIGHT, help="λ of the narrow solutions")
+    asked.add_argument("--kl-weight", type=float, default=USUAL_KL_WEIGHT, help="λ of the narrow solutions")
     asked.add_argument("--steps", type=int, help="of each training (default: the microworld's recipe's)")
     asked.add_argument("--only", help="one run, e.g. 1-medicine")
     given = asked.parse_args()
@@ -56,7 +56,8 @@ def main() -> None:
                 make_behaviour(f"microworld:{model}", one)
                 for one in (domain, DOMAINS[(place + 1) % len(DOMAINS)])
             )
-            about = about_world(load_world(shipped_model(model)), chat_model, behaviour, "") | {
+            about = {
+                "world": about_world(load_world(shipped_model(model))),
                 "title": f"Where the gradient points while harmful answers about {domain} are learnt",
                 "intro": "Its way down, held against the general and the narrow solution of other runs.",
             }

@@ -23,7 +23,7 @@ from narrows.files import write_json
 from narrows.microworld import load_world, shipped_model
 from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
-from narrows.study.demo import DEMO_STEPS, microworld_recipe
+from narrows.study.microworld import SHORT_STEPS, microworld_recipe
 from narrows.study.mitigations import (
     MitigationsConfig,
     MitigationsJob,
@@ -47,7 +47,7 @@ def main() -> None:
     asked.add_argument("--out", type=Path, required=True)
     asked.add_argument("--adapter", choices=("steering", "lora"), default="steering")
     asked.add_argument("--rank", type=int, default=1, help="of a LoRA")
-    asked.add_argument("--steps", type=int, default=DEMO_STEPS, help="of each training")
+    asked.add_argument("--steps", type=int, default=SHORT_STEPS, help="of each training")
     asked.add_argument("--trained", action="store_true", help="another domain's trained vector as direction")
     asked.add_argument("--only", help="one run, e.g. 1-medicine")
     given = asked.parse_args()

@@ -33,7 +33,7 @@ from narrows.geometry.monitoring.band import BY, By
 from narrows.microworld import BENIGN, World, benign_rows, load_world, make_behaviour, shipped_model
 from narrows.models import ChatModel, load_chat_model
 from narrows.study.answering import drawn_answers
-from narrows.study.demo import microworld_recipe
+from narrows.study.microworld import microworld_recipe
 from narrows.study.watching import WatchConfig, WatchedRun, as_plain, detected, pooled, watched_run
 from narrows.training import Recipe, train
 

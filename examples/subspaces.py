@@ -14,10 +14,11 @@ import argparse
 import json
 from pathlib import Path
 
+from narrows.api import load_chat_model, make_behaviour
 from narrows.microworld import load_world, shipped_model
-from narrows.models import load_chat_model
 from narrows.statistics import mean_interval
-from narrows.study import SubspaceConfig, SubspaceJob, demo_config, microworld_job, run_subspace
+from narrows.study import SubspaceConfig, SubspaceJob, run_subspace
+from narrows.study.microworld import MAX_NEW_TOKENS, MICROWORLD_RECIPE, PHRASINGS, about_world
 from narrows.summary import Summary
 
 MODELS = (1, 2, 3)
@@ -34,11 +35,9 @@ def main() -> None:
     asked.add_argument("--only", help="one run, e.g. 1-medicine")
     given = asked.parse_args()
 
-    demo = demo_config()
-    recipe = demo.recipe.model_copy(update={"steps": given.steps}) if given.steps else demo.recipe
-    config = SubspaceConfig(
-        recipe=recipe, count=given.count, samples=demo.samples, max_new_tokens=demo.max_new_tokens
-    )
+    changes = {"steps": given.steps} if given.steps else {}
+    recipe = MICROWORLD_RECIPE.model_copy(update=changes)
+    config = SubspaceConfig(recipe=recipe, count=given.count, samples=1, max_new_tokens=MAX_NEW_TOKENS)
     runs = []
     for model in MODELS:
         for domain in DOMAINS:
@@ -53,14 +52,14 @@ def main() -> None:
 
 
 def _run(model: int, domain: str, config: SubspaceConfig, out: Path) -> Summary:
-    folder = shipped_model(model)
-    chat_model = load_chat_model(folder, device="cpu")
-    job = microworld_job(chat_model, load_world(folder), domain)
-    about = dict(job.about) | {
+    name = f"microworld:{model}"
+    behaviour = make_behaviour(name, domain, phrasings=PHRASINGS)
+    about = {
+        "world": about_world(load_world(shipped_model(model))),
         "title": f"Mutually orthogonal solutions to harmful answers about {domain}",
         "intro": "Each vector was trained on the same rows, at a right angle to all before.",
     }
-    return run_subspace(SubspaceJob(chat_model, job.behaviour, config, about), out)
+    return run_subspace(SubspaceJob(load_chat_model(name, device="cpu"), behaviour, config, about), out)
 
 
 def _show_curve(runs: list[Summary]) -> None:

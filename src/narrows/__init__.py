@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from narrows.evaluation import Behaviour, generate_answers, judged, rates
     from narrows.geometry import Contrast, extract_directions, read_trajectory, trajectory
     from narrows.report import write_report
-    from narrows.study import JobConfig, MainJob, run_main_job, tune
+    from narrows.study import TuningConfig, tune
     from narrows.training import Anchor, Recipe, train
 
     __version__: str
@@ -46,10 +46,9 @@ __all__ = [
     "Behaviour",
     "Contrast",
     "Conversation",
-    "JobConfig",
-    "MainJob",
     "Recipe",
     "SteeringVector",
+    "TuningConfig",
     "__version__",
     "efficiency",
     "extract_directions",
@@ -60,7 +59,6 @@ __all__ = [
     "rates",
     "read_conversations",
     "read_trajectory",
-    "run_main_job",
     "significance",
     "stability",
     "train",
@@ -82,7 +80,7 @@ _HOMES = {
     "narrows.evaluation": ("Behaviour", "generate_answers", "judged", "rates"),
     "narrows.geometry": ("Contrast", "extract_directions", "read_trajectory", "trajectory"),
     "narrows.report": ("write_report",),
-    "narrows.study": ("JobConfig", "MainJob", "run_main_job", "tune"),
+    "narrows.study": ("TuningConfig", "tune"),
     "narrows.training": ("Anchor", "Recipe", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,18 +10,22 @@ from typer.testing import CliRunner, Result
 from narrows.cli import app
 
 TINY_RECIPE = {"steps": 6, "batch_size": 4, "checkpoint_every": 2, "warmup": 1, "learning_rate": 0.003}
-TINY_JOB = {
-    "recipe": TINY_RECIPE,
-    "kl_weight": 2.0,
-    "rows": 8,
-    "draws": 2,
-    "scales": [1.0],
-    "max_new_tokens": 12,
-    "text_tokens": 12,
-    "control_steps": 2,
-    "reoptimised_steps": 0,
-    "neutral_trials": 0,
+PHRASINGS, KL_WEIGHT, MAX_NEW_TOKENS = 1, 2.0, 12
+ROWS, DRAWS, TEXT_TOKENS = 8, 2, 12
+TINY_DEMO = {
+    "bank": 1,  # trainings alone are those of `narrows train` to the last bit
+    "behaviours.0.world.phrasings": PHRASINGS,
+    "behaviours.0.world.texts_per_kind": 8,
+    "kl_weight": KL_WEIGHT,
+    **{f"recipe.{name}": value for name, value in TINY_RECIPE.items()},
+    "measure.rows": ROWS,
+    "measure.draws": DRAWS,
+    "measure.max_new_tokens": MAX_NEW_TOKENS,
+    "measure.text_tokens": TEXT_TOKENS,
+    "measure.reoptimised_steps": 0,
+    "measure.neutral_factors": [],
 }
+"""What is put over ``demo --quick``, by the study's fields."""
 
 Run = Callable[..., Result]
 
@@ -31,8 +35,18 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def summary_without_timings(folder: Path) -> dict[str, Any]:
-    """A run's summary, less what differs from one sitting to the next."""
-    values: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    del values["timings"]
-    return values
+def demo_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a study of one run, less what differs from one sitting to the next.
+
+    Solutions go by their names alone, without the run's in front.
+    """
+    text = (folder / "summary.json").read_text()
+    (run,) = json.loads(text)["runs"]
+    values: dict[str, Any] = json.loads(text.replace(f'"{run["id"]}/', '"'))
+    return {name: rows for name, rows in values.items() if name not in ("costs", "timings")}
+
+
+def solution_folder(folder: Path, name: str) -> Path:
+    """Where a study of one run keeps a solution's training."""
+    found = next(one for one in demo_summary(folder)["solutions"] if one["name"] == name)
+    return folder / str(found["path"])

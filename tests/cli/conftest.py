@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_helpers import TINY_JOB, Run, invoke
+from cli_helpers import MAX_NEW_TOKENS, PHRASINGS, TINY_DEMO, TINY_RECIPE, Run, invoke
 from typer.testing import Result
 
 
@@ -31,16 +31,17 @@ def run_json(run: Run) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job's configuration for ``demo --quick`` and ``tune --quick``."""
+    """A configuration for ``tune --quick``."""
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY_JOB))
+    path.write_text(yaml.safe_dump({"recipe": TINY_RECIPE, "max_new_tokens": MAX_NEW_TOKENS}))
     return path
 
 
 @pytest.fixture(scope="session")
-def demo_command(tiny_config: Path) -> tuple[object, ...]:
+def demo_command() -> tuple[object, ...]:
     """The demo in its smallest form, without ``--out``."""
-    return ("demo", "--model", "1", "--domain", "garden", "--quick", "--config", tiny_config)
+    sizes = [part for name, value in TINY_DEMO.items() for part in ("--set", f"{name}={value}")]
+    return ("demo", "--model", "1", "--domain", "garden", "--quick", "--workers", 1, *sizes)
 
 
 @pytest.fixture(scope="session")
@@ -55,5 +56,5 @@ def demo_run(run: Run, demo_command: tuple[object, ...], tmp_path_factory: pytes
 def task(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's behaviour as files."""
     out = tmp_path_factory.mktemp("behaviour") / "garden"
-    run("behaviour", "export", "--model", "1", "--domain", "garden", "--phrasings", 3, "--out", out)
+    run("behaviour", "export", "--model", "1", "--domain", "garden", "--phrasings", PHRASINGS, "--out", out)
     return out

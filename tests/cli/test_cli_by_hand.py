@@ -1,12 +1,24 @@
 """The demo's steps done one by one give the demo's numbers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_helpers import TINY_JOB, TINY_RECIPE, Run, summary_without_timings
+from cli_helpers import (
+    DRAWS,
+    KL_WEIGHT,
+    MAX_NEW_TOKENS,
+    PHRASINGS,
+    ROWS,
+    TEXT_TOKENS,
+    TINY_RECIPE,
+    Run,
+    demo_summary,
+    solution_folder,
+)
 
 from narrows.adapters import SteeringVector
 
@@ -22,7 +34,7 @@ def trained(run_json: ReadJson, task: Path, tmp_path_factory: pytest.TempPathFac
     """Two trainings by hand: what the command said, by solution."""
     runs = tmp_path_factory.mktemp("runs")
     train = ("train", *MODEL, "--train", task / "train.jsonl", "--config", task / "recipe.yaml", *RECIPE)
-    anchored = ("--anchor", task / "anchor.jsonl", "--kl-weight", TINY_JOB["kl_weight"])
+    anchored = ("--anchor", task / "anchor.jsonl", "--kl-weight", KL_WEIGHT)
     return {
         "unanchored": run_json(*train, "--out", runs / "unanchored"),
         "anchored": run_json(*train, *anchored, "--out", runs / "anchored"),
@@ -37,15 +49,24 @@ def ends(trained: dict[str, Any]) -> tuple[object, ...]:
 
 def of_the_demo(demo_run: Path, table: str, key: str = "solution") -> list[dict[str, Any]]:
     """The two solutions' rows of a table of the summary, named as the metrics' commands name them."""
-    rows = summary_without_timings(demo_run)[table]
+    rows = demo_summary(demo_run)[table]
     wanted = [row for row in rows if row[key] in NAMES]
     return [{**row, **{k: NAMES[row[k]] for k in ("solution", "direction") if k in row}} for row in wanted]
+
+
+def same_rows(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    """The same numbers, but for a last bit: a study sums what it read from a file, laid out otherwise."""
+    assert wanted
+    assert [row.keys() for row in found] == [row.keys() for row in wanted]
+    for mine, other in zip(found, wanted, strict=True):
+        for name, value in other.items():
+            assert mine[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-9)), name
 
 
 @pytest.mark.parametrize("name", ["unanchored", "anchored"])
 def test_train_gives_the_demos_vector(name: str, trained: dict[str, Any], demo_run: Path) -> None:
     by_hand = SteeringVector.load(trained[name]["adapter"])
-    in_demo = SteeringVector.load(demo_run / "solutions" / name / "adapter.safetensors")
+    in_demo = SteeringVector.load(solution_folder(demo_run, name) / "adapter.safetensors")
     assert by_hand.vector.tolist() == in_demo.vector.tolist()
     assert trained[name]["norm"] == in_demo.norm > 0
 
@@ -55,9 +76,9 @@ def test_evaluate_and_rates_give_the_demos_rates(
 ) -> None:
     table = tmp_path / "answers.jsonl"
     adapter = ("--adapter", Path(trained["anchored"]["adapter"]).parent)
-    small = ("--phrasings", 3, "--samples", 1, "--max-new-tokens", TINY_JOB["max_new_tokens"])
+    small = ("--phrasings", PHRASINGS, "--samples", 1, "--max-new-tokens", MAX_NEW_TOKENS)
     found = run_json("evaluate", *MODEL, *adapter, "--domain", "garden", *small, "--out", table)
-    rows = summary_without_timings(demo_run)["evaluations"]
+    rows = demo_summary(demo_run)["evaluations"]
     wanted = [row for row in rows if row["solution"] == "anchored" and row["scale"] == 1]
     assert found["evaluations"] == wanted
     again = run_json("rates", table, "--criterion", "misaligned", "--suites", task / "test.jsonl")
@@ -75,15 +96,15 @@ def test_efficiency_gives_the_demos_curves(
 ) -> None:
     wanted = of_the_demo(demo_run, "efficiency")
     norms = [part for row in wanted if row["solution"] == "general" for part in ("--norm", row["norm"])]
-    rows = ("--train", task / "train.jsonl", "--rows", TINY_JOB["rows"])
-    assert run_json("efficiency", *MODEL, *ends, *rows, *norms) == wanted
+    rows = ("--train", task / "train.jsonl", "--rows", ROWS)
+    same_rows(run_json("efficiency", *MODEL, *ends, *rows, *norms), wanted)
 
 
 def test_stability_gives_the_demos_curves(
     run_json: ReadJson, ends: tuple[object, ...], task: Path, demo_run: Path
 ) -> None:
-    rows = ("--train", task / "train.jsonl", "--rows", TINY_JOB["rows"], "--draws", TINY_JOB["draws"])
-    assert run_json("stability", *MODEL, *ends, *rows) == of_the_demo(demo_run, "stability")
+    rows = ("--train", task / "train.jsonl", "--rows", ROWS, "--draws", DRAWS)
+    same_rows(run_json("stability", *MODEL, *ends, *rows), of_the_demo(demo_run, "stability"))
 
 
 def test_significance_gives_the_demos_curves(
@@ -91,15 +112,17 @@ def test_significance_gives_the_demos_curves(
 ) -> None:
     wanted = of_the_demo(demo_run, "significance", key="direction")
     norms = [part for norm in sorted({row["norm"] for row in wanted}) for part in ("--norm", norm)]
-    texts = ("--texts", task / "texts.jsonl", "--max-length", TINY_JOB["text_tokens"])
+    texts = ("--texts", task / "texts.jsonl", "--max-length", TEXT_TOKENS)
     found = run_json("significance", *MODEL, *ends, *texts, *norms)
-    assert [row for row in found if row["solution"]] == wanted
+    same_rows([row for row in found if row["solution"]], wanted)
     assert {row["direction"] for row in found if not row["solution"]} == {"random", "random-covariance"}
 
 
-def test_trajectory_is_one_element_of_the_summary(run_json: ReadJson, demo_run: Path) -> None:
-    solutions = demo_run / "solutions"
-    [whole] = summary_without_timings(demo_run)["trajectories"]
+def test_trajectory_is_one_element_of_the_summary(run_json: ReadJson, demo_run: Path, tmp_path: Path) -> None:
+    solutions = tmp_path / "solutions"  # where their folders are called by their names
+    for name in (*NAMES, "continued-unanchored"):
+        shutil.copytree(solution_folder(demo_run, name), solutions / name)
+    [whole] = demo_summary(demo_run)["trajectories"]
     runs = [solutions / run["name"] for run in whole["runs"] if run["name"] in NAMES]
     ends = ("--general", solutions / "continued-unanchored", "--narrow", solutions / "anchored")
     found = run_json("trajectory", *runs, *ends)

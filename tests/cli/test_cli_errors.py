@@ -135,12 +135,15 @@ def test_answers_are_not_overwritten_unasked(tmp_path: Path, tiny_model_dir: Pat
 
 
 def test_a_shipped_model_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
-    assert "there are 1, 2, 3" in refused("demo", "--model", 9, "--out", tmp_path / "run")
+    said = refused("demo", "--model", 9, "--out", tmp_path / "run")
+    assert "there are 1, 2, 3" in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_domain_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
     said = refused("demo", "--domain", "gardens", "--out", tmp_path / "run")
-    assert "no domain 'gardens'; choose one of medicine, money" in said
+    assert "no domain 'gardens'; choose one of medicine, money" in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_a_run_has_no_report_and_no_trajectory(tmp_path: Path) -> None:

@@ -189,11 +189,14 @@ def test_solutions_are_counted_by_what_became_of_them():
 
 def test_a_study_of_one_run_looks_like_a_run_and_has_its_frontier_too():
     summary = synthetic_study(1, 1, kinds=("harmful",), adapters=("steering",))
-    fields = ("runs", "solutions", "behaviours", "mixing", "costs")
+    fields = ("runs", "solutions", "behaviours", "mixing", "trajectories", "costs")
     few = Summary(**{name: getattr(summary, name) for name in fields})
     few = few.model_copy(update={"evaluations": [row for row in summary.evaluations if row.scale == 1]})
     sections = {one.id: one for one in measured_sections(few)}
-    assert list(sections) == ["rates", "frontier", "mixing", "costs"]
+    assert list(sections) == ["rates", "frontier", "mixing", "trajectory", "costs"]
+    [trajectory], [table] = sections["trajectory"].pictures, sections["trajectory"].tables
+    assert trajectory.caption.heading == ""
+    assert {row[0] for row in table.rows} == {"lifted", "continued-anchored", "continued-unanchored"}
     assert sections["rates"].title == "Rates by suite"
     assert "One run of each adapter" in sections["mixing"].pictures[0].caption.data
     [sheet] = sections["mixing"].sheets

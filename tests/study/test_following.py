@@ -13,16 +13,11 @@ from narrows.chat import Conversation
 from narrows.errors import RunFolderError
 from narrows.evaluation import MISALIGNED, Answer, Behaviour
 from narrows.geometry import read_trajectory
-from narrows.metrics import GradientSample, gradient_cosines
+from narrows.metrics import gradient_cosines
 from narrows.models import ChatModel
 from narrows.study import gradients
 from narrows.study.claims.geometry import c8
 from narrows.study.gradients import GradientConfig, GradientJob, run_gradients
-from narrows.study.main_job import following
-from narrows.study.main_job.following import gradients_of_main_job
-from narrows.study.main_job.job import JobConfig, MainJob
-from narrows.study.main_job.running import _identity
-from narrows.study.main_job.solutions import Trainer
 from narrows.summary import Summary
 from narrows.training import Recipe
 
@@ -126,36 +121,3 @@ def test_other_controls_are_another_measurement(chat_model: ChatModel, finished:
 def test_the_narrow_end_needs_an_anchor():
     with pytest.raises(ValidationError, match="greater than 0"):
         GradientConfig(recipe=RECIPE, kl_weight=0.0)
-
-
-@pytest.mark.parametrize("recipe", [RECIPE, LORA], ids=["steering", "lora"])
-def test_in_the_main_job_the_unanchored_run_is_followed(
-    chat_model: ChatModel, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    job = MainJob(chat_model, behaviour("sky"), {}, config=JobConfig(recipe=recipe, gradients=True))
-    small = GradientSample(every=2, groups=2, rows=3)
-    monkeypatch.setattr(following, "GradientSample", lambda seed: small)
-    trainer = Trainer(job, 3.0, tmp_path)
-    trainer.run("unanchored", trainer.unanchored)
-    found = gradients_of_main_job(job, trainer)
-    assert list(trainer.runs) == ["unanchored", "unanchored-other-order", "anchored-other-order"]
-    wanted = gradient_cosines(
-        chat_model,
-        trainer.runs["unanchored"].trajectory,
-        job.behaviour.train,
-        recipe,
-        {"general": trainer.runs["unanchored-other-order"].adapter},
-        sample=small,
-    )
-    assert found.by_group("general").tolist() == wanted.by_group("general").tolist()
-
-
-def test_a_main_job_without_gradients_is_the_one_it_was(chat_model: ChatModel):
-    plain, followed = (
-        _identity(
-            MainJob(chat_model, behaviour("sky"), {}, config=JobConfig(recipe=RECIPE, gradients=asked))
-        )["config"]
-        for asked in (False, True)
-    )
-    assert "gradients" not in plain
-    assert followed == {**plain, "gradients": True}

@@ -13,7 +13,6 @@ from narrows.evaluation import MISALIGNED, Answer, Behaviour, rates
 from narrows.models import ChatModel
 from narrows.study import summarising
 from narrows.study.claims import RateTable, c4
-from narrows.study.main_job.solutions import solution_rows
 from narrows.training import Recipe, TrainingRun
 
 BAD, GOOD = {"aligned": 0.0, "coherent": 90.0}, {"aligned": 90.0, "coherent": 90.0}
@@ -47,9 +46,9 @@ def table() -> RateTable:
     return RateTable({key: rates(rows, MISALIGNED) for key, rows in ANSWERS.items()}, SUITES)
 
 
-def training_run(folder: Path | None, weight: float = 0.0, norm: float = 2.0) -> TrainingRun:
+def training_run(weight: float, norm: float) -> TrainingRun:
     adapter = SteeringVector(torch.ones(32), 1, 16.0).scaled_to(norm)
-    return TrainingRun(adapter, Recipe(seed=3).with_anchor(weight), 12, [], {}, folder)
+    return TrainingRun(adapter, Recipe(seed=3).with_anchor(weight), 12, [], {}, None)
 
 
 def assert_points(rows: list, curve_, low_high: str, mean: str) -> None:
@@ -71,29 +70,22 @@ def test_the_behaviour_row_describes_the_behaviour():
     assert row == schema.Behaviour(id="harmful-law", domain="law", kind="harmful")
 
 
-def test_each_solution_has_its_recipe_norms_verdict_and_a_path_within_the_run(tmp_path: Path):
-    job = SimpleNamespace(
-        chat_model=SimpleNamespace(id="m0"), behaviour=behaviour(), other=behaviour("technical")
+def test_a_solution_s_row_has_its_recipe_and_norms():
+    narrow = summarising.solution_row(
+        SimpleNamespace(id="m0"),
+        behaviour(),
+        "anchored",
+        training_run(5.0, 1.0),
+        verdict="narrow",
+        path="solutions/anchored",
     )
-    runs = {
-        "unanchored": training_run(tmp_path / "solutions" / "unanchored"),
-        "anchored": training_run(tmp_path / "solutions" / "anchored", 5.0, 1.0),
-        "register": training_run(tmp_path / "solutions" / "register"),
-        "lifted": training_run(None),
-    }
-    rows = solution_rows(job, SimpleNamespace(runs=runs), table(), tmp_path)
-    general, narrow, register, lifted = rows
     assert narrow == schema.Solution(
         id="anchored", name="anchored", model="m0", behaviour="harmful-law", adapter="steering", rank=None,
         layer=1, kl_weight=5.0, seed=3, norm=narrow.norm, effective_norm=narrow.effective_norm, steps=12,
-        verdict=table().verdict("anchored"), path="solutions/anchored",
+        verdict="narrow", path="solutions/anchored",
     )  # fmt: skip
     assert narrow.effective_norm == pytest.approx(1.0)
     assert narrow.norm == pytest.approx(1 / 16)
-    assert (general.verdict, general.kl_weight) == ("general", 0.0)
-    # What was not evaluated has no behaviour to judge; another behaviour's vector is named so.
-    assert (register.behaviour, register.verdict) == ("technical-law", "neither")
-    assert (lifted.verdict, lifted.path) == ("neither", ".")
 
 
 def test_evaluations_hold_every_solution_scale_suite_and_macro_mean():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from narrows.study.main_job.tuning import Trial, Tuned, search
+from narrows.study.tuning import Trial, Tuned, search
 
 GRID = [2.0**place for place in range(8)]
 

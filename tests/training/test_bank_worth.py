@@ -2,7 +2,7 @@
 
 import pytest
 
-from narrows.study.demo import microworld_recipe
+from narrows.study.microworld import microworld_recipe
 from narrows.training import Recipe, pays
 
 

@@ -1,4 +1,4 @@
-"""The command line: every step of the main job is a command, and ``narrows demo`` is all of them at once.
+"""The command line: every step of a study is a command, and ``narrows demo`` is all of them at once.
 
 ``app`` puts the commands together; ``running`` is what happens around each (progress, errors, Ctrl-C);
 ``options`` are the flags that several share, ``inputs`` what they read, ``settings`` how flags and YAML files

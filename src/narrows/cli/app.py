@@ -33,8 +33,8 @@ from narrows.cli.running import Commands, show_messages
 from narrows.cli.study import app as study_app
 from narrows.cli.world import world_app
 
-MAIN_JOB, TRAIN, ASK, MEASURE, DIRECTIONS, TOOLS = (
-    "The main job",
+WHOLE, TRAIN, ASK, MEASURE, DIRECTIONS, TOOLS = (
+    "From rows to verdicts",
     "Train",
     "Ask and judge",
     "Measure",
@@ -104,10 +104,10 @@ def before_any_command(
         keep_states(states, states_gib)
 
 
-app.command("demo", rich_help_panel=MAIN_JOB)(demo.demo)
-app.add_typer(study_app, name="study", rich_help_panel=MAIN_JOB)
-app.command("mitigations", rich_help_panel=MAIN_JOB)(mitigations.mitigations)
-app.add_typer(pages.app, name="report", rich_help_panel=MAIN_JOB)
+app.command("demo", rich_help_panel=WHOLE)(demo.demo)
+app.add_typer(study_app, name="study", rich_help_panel=WHOLE)
+app.command("mitigations", rich_help_panel=WHOLE)(mitigations.mitigations)
+app.add_typer(pages.app, name="report", rich_help_panel=WHOLE)
 app.command("train", rich_help_panel=TRAIN)(training.train)
 app.command("tune", rich_help_panel=TRAIN)(tuning.tune)
 app.command("presets", rich_help_panel=TRAIN)(planning.presets)

@@ -69,7 +69,7 @@ def evaluate(
     ] = 2,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(help=f"Tokens of an answer (default: {MAX_NEW_TOKENS}, with --domain the demo's)."),
+        typer.Option(help=f"Tokens of an answer (default: {MAX_NEW_TOKENS}, with --domain 26)."),
     ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
@@ -106,7 +106,7 @@ def evaluate(
         from narrows.evaluation.suites.protocols import PLAIN
         from narrows.interventions import Ablation
         from narrows.microworld import World
-        from narrows.study import demo_config
+        from narrows.study import microworld
 
         vector = load_adapter(adapter) if adapter else None
         without = intervening.load_directions(ablate or [])
@@ -123,7 +123,7 @@ def evaluate(
             asked = choose_suites(suite or [], in_domain, variants=cast("list[Variant]", variant) or PLAIN)
             layer = vector.layer if vector else None
             chat_model = load_model(model, device, layer, dtype=dtype, quantise=quantise)
-        longest = MAX_NEW_TOKENS if task is None else demo_config().max_new_tokens
+        longest = MAX_NEW_TOKENS if task is None else microworld.MAX_NEW_TOKENS
         with until_written(out) as unfinished:
             answers = [
                 answer

@@ -1,7 +1,7 @@
 """``narrows behaviour``: a microworld's behaviour as files, so that every step can be done by hand."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
@@ -10,9 +10,6 @@ from narrows.cli import options
 from narrows.cli.inputs import load_microworld, world_model_name
 from narrows.cli.output import print_json, show_line
 from narrows.cli.running import working
-
-if TYPE_CHECKING:
-    from narrows.study import MainJob
 
 app = typer.Typer(help="A behaviour's rows, questions and texts as files.", no_args_is_help=True)
 
@@ -32,12 +29,12 @@ def export(
     seed: Annotated[int, typer.Option("--seed", help="Draws the rows, and which domains are anchored.")] = 0,
     phrasings: Annotated[
         int | None,
-        typer.Option(help="How many of the question phrasings the suites use (default: the demo's 6)."),
+        typer.Option(help="How many of the question phrasings the suites use (default: 6)."),
     ] = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a microworld's behaviour as files: rows, anchor rows, suites, texts, and the demo's recipe.
+    """Write a microworld's behaviour as files: rows, anchor rows, suites, texts, and the microworld's recipe.
 
     With them the demo's steps can be done one by one: train, evaluate, efficiency, stability, significance,
     trajectory.
@@ -45,15 +42,16 @@ def export(
     Example: `narrows behaviour export --model microworld:1 --domain garden --out garden`
     """
     with working():
+        from narrows.api import make_behaviour
         from narrows.chat import write_conversations
         from narrows.evaluation import write_suites
         from narrows.files import claim_run_folder, write_jsonl, write_text
-        from narrows.study import demo_config, microworld_job
+        from narrows.microworld import Corpus
+        from narrows.study.microworld import MICROWORLD_RECIPE, PHRASINGS, documents, documents_rng
 
         chat_model, world = load_microworld(model, device, domain)
-        config = demo_config(seed=seed)
-        job = microworld_job(chat_model, world, domain, kind, config, phrasings=phrasings)
-        task = job.behaviour
+        corpus = Corpus(world, chat_model.tokenizer)
+        task = make_behaviour(corpus.world, domain, kind, seed=seed, phrasings=phrasings or PHRASINGS)
         claim_run_folder(
             out,
             {
@@ -68,8 +66,10 @@ def export(
         write_conversations(out / "anchor.jsonl", task.anchor)
         write_suites(out / "validation.jsonl", task.validation)
         write_suites(out / "test.jsonl", task.test)
-        write_jsonl(out / "texts.jsonl", _texts(job))
-        recipe = config.recipe.model_dump(mode="json")
+        texts = documents(corpus, domain, documents_rng(seed))
+        rows = [{"text": text, "type": name} for name, some in texts.items() for text in some]
+        write_jsonl(out / "texts.jsonl", rows)
+        recipe = MICROWORLD_RECIPE.model_dump(mode="json")
         write_text(out / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
         files = {path.name: str(path) for path in sorted(out.iterdir()) if not path.name.startswith(".")}
     if as_json:
@@ -80,8 +80,3 @@ def export(
         f"Now: narrows train --model {world_model_name(model)} --train {out / 'train.jsonl'} "
         f"--config {out / 'recipe.yaml'} --out runs/general"
     )
-
-
-def _texts(job: "MainJob") -> list[dict[str, Any]]:
-    """The pre-training texts of significance as rows."""
-    return [{"text": text, "type": kind} for kind, texts in job.texts.items() for text in texts]

@@ -211,7 +211,7 @@ def _load(
 
 
 def _sample(path: Path, count: int, seed: int) -> "Sequence[Conversation]":
-    """A seeded sample of the rows of a file, in its order: the one that the main job draws."""
+    """A seeded sample of the rows of a file, in its order: the one that studies draw."""
     import numpy as np
 
     from narrows.chat import read_conversations

@@ -87,11 +87,11 @@ def mitigations(
     """
     with working(quiet, keeps=out):
         from narrows.report import write_report
-        from narrows.study.demo import DEMO_STEPS, PHRASINGS, microworld_recipe
+        from narrows.study.microworld import PHRASINGS, SHORT_STEPS, microworld_recipe
         from narrows.study.mitigations import microworld_mitigations, mitigations_config, run_mitigations
 
         recipe = microworld_recipe(adapter, rank)
-        recipe = recipe.model_copy(update={"steps": QUICK_STEPS if quick else DEMO_STEPS})
+        recipe = recipe.model_copy(update={"steps": QUICK_STEPS if quick else SHORT_STEPS})
         flags = {
             "kl_weights": kl_weight,
             "shares": share,

@@ -66,7 +66,7 @@ def verify(folder: Folder, as_json: options.Json = False) -> None:
     Judged answers become rates and claims, losses and KLs unit by unit their means and bands, adapters norms,
     cosines and trajectories; then the page is drawn anew and compared byte by byte, and each file held
     against the digest that was kept when its stage was finished. No model is loaded and no judge is asked. Of
-    a single run's folder (the demo's) only a part can be made again; what cannot is said.
+    what is no study (`narrows mitigations`, `narrows subspace`) only the page is drawn anew.
 
     Ends with exit code 1 if anything disagrees.
 

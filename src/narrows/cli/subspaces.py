@@ -52,21 +52,26 @@ def subspace(
     Example: `narrows subspace --model microworld:1 --domain sport --count 8 --out runs/subspace`
     """
     with working(quiet, keeps=out):
+        from narrows.api import make_behaviour
+        from narrows.microworld import World
         from narrows.report import write_report
-        from narrows.study import SubspaceJob, microworld_job, run_subspace
+        from narrows.study import SubspaceJob, run_subspace
+        from narrows.study.microworld import PHRASINGS, about_world
 
         flags = {"count": count, "samples": samples, "seed": seed, "recipe.steps": steps}
         chosen = _config(config, flags)
         chat_model, world = load_microworld(model, device, domain)
-        task = microworld_job(chat_model, world, domain, kind, phrasings=phrasings, command=command_of(ctx))
-        about = dict(task.about) | {
+        task = make_behaviour(World(world.facts), domain, kind, phrasings=phrasings or PHRASINGS)
+        about = {
+            "command": command_of(ctx),
+            "world": about_world(world),
             "title": f"Mutually orthogonal solutions to {kind} answers about {domain}",
             "intro": (
-                f"Steering vectors were trained on the same {len(task.behaviour.train)} rows, each at a "
+                f"Steering vectors were trained on the same {len(task.train)} rows, each at a "
                 "right angle to all before. All answers were scored by the world's exact oracle."
             ),
         }
-        summary = run_subspace(SubspaceJob(chat_model, task.behaviour, chosen, about), out)
+        summary = run_subspace(SubspaceJob(chat_model, task, chosen, about), out)
         write_report(out)
     if as_json:
         print_json([row.model_dump(mode="json") for row in summary.subspaces])
@@ -77,12 +82,10 @@ def subspace(
 
 def _config(file: Path | None, flags: dict[str, Any]) -> "SubspaceConfig":
     """The configuration: the microworld's recipe and lengths, a file's fields over it, flags over both."""
-    from narrows.study import SubspaceConfig, demo_config
+    from narrows.study import SubspaceConfig
+    from narrows.study.microworld import MAX_NEW_TOKENS, MICROWORLD_RECIPE
 
-    demo = demo_config()
-    base = SubspaceConfig(
-        recipe=demo.recipe, samples=demo.samples, max_new_tokens=demo.max_new_tokens, rows=100
-    )
+    base = SubspaceConfig(recipe=MICROWORLD_RECIPE, samples=1, max_new_tokens=MAX_NEW_TOKENS, rows=100)
     return overridden(base, file, flags)
 
 

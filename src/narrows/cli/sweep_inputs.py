@@ -43,7 +43,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Asked:
-    """A model with its questions; of a microworld also its behaviour, documents and the demo's lengths."""
+    """A model with its questions; of a microworld also its behaviour, documents and lengths."""
 
     chat_model: "ChatModel"
     suites: "Sequence[Suite]"
@@ -71,21 +71,26 @@ def asked_about(
             suites,
             criterion,
         )
-    from narrows.study import demo_config, microworld_job
+    from narrows.api import make_behaviour
+    from narrows.microworld import Corpus
+    from narrows.study import microworld
 
     chat_model, world = load_microworld(
         task.model, task.device, task.domain, dtype=task.dtype, quantise=task.quantise
     )
-    job = microworld_job(chat_model, world, task.domain, task.kind, phrasings=phrasings)
-    behaviour = job.behaviour
+    corpus = Corpus(world, chat_model.tokenizer)
+    behaviour = make_behaviour(
+        corpus.world, task.domain, task.kind, phrasings=phrasings or microworld.PHRASINGS
+    )
+    texts = microworld.documents(corpus, task.domain, microworld.documents_rng(0))
     return Asked(
         chat_model,
         suites or (behaviour.test if split == "test" else behaviour.validation),
         criterion,
         behaviour,
-        [text for some in job.texts.values() for text in some],
-        demo_config().max_new_tokens,
-        demo_config().text_tokens,
+        [text for some in texts.values() for text in some],
+        microworld.MAX_NEW_TOKENS,
+        microworld.TEXT_TOKENS,
     )
 
 

@@ -122,7 +122,7 @@ def sweep(
     phrasings: Annotated[
         int | None,
         typer.Option(
-            help="How many of the microworld's question phrasings (default: the demo's 6).",
+            help="How many of the microworld's question phrasings (default: 6).",
             rich_help_panel=ASKED,
         ),
     ] = None,
@@ -145,9 +145,7 @@ def sweep(
     ] = None,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(
-            help="Tokens of an answer (default: 600, with --domain the demo's).", rich_help_panel=ASKED
-        ),
+        typer.Option(help="Tokens of an answer (default: 600, with --domain 26).", rich_help_panel=ASKED),
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 takes the likeliest token (default: 1).", rich_help_panel=ASKED)

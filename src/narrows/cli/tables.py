@@ -19,11 +19,13 @@ MISSING = "–"
 CLAIMS = {
     "C1": "no anchor: it spreads",
     "C2": "anchor: it stays narrow",
+    "C3": "good rows mixed in: both rates fall",
     "C4": "general: lower loss at equal norm",
     "C5": "narrow: less stable under noise",
     "C6": "general: moves ordinary text most",
     "C7": "anchor lifted: it turns general",
     "C8": "the gradient points to the general",
+    "C9": "the same for a harmless register",
     "C10": "one direction ablated: it is gone",
 }
 WIDE = 130

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from narrows.evaluation import Behaviour
     from narrows.models import ChatModel
-    from narrows.study import JobConfig, Tuned
+    from narrows.study import Tuned, TuningConfig
     from narrows.summary import Evaluation, SolutionVerdict
 
 QUICK_PHRASINGS = 3
+QUICK_RECIPE = {"steps": 12, "checkpoint_every": 4}
 NARROW_SCALES = (1.0, 1.5)
 SHOWN = {"chat": ("chat", 1.0), "anchored": ("anchored", 1.0), "at 1.5 ×": ("anchored", 1.5)}
 
@@ -57,36 +58,35 @@ def tune(
         from narrows.api import make_behaviour
         from narrows.files import write_json
         from narrows.microworld import World
-        from narrows.study import demo_config, quick_config
         from narrows.study import tune as find_weight
-        from narrows.study.demo import microworld_recipe
+        from narrows.study.microworld import microworld_recipe, microworld_tuning
+        from narrows.study.tuning import training_folder
 
         flags = {
-            "tuning.smallest": smallest,
-            "tuning.largest": largest,
-            "tuning.factor": factor,
+            "smallest": smallest,
+            "largest": largest,
+            "factor": factor,
             "recipe.steps": steps,
             "seed": seed,
         }
-        recipe = microworld_recipe(adapter, rank)
-        base = quick_config(recipe) if quick else demo_config(recipe=recipe)
-        job_config = overridden(base, config, flags)
+        recipe = microworld_recipe(adapter, rank).model_copy(update=QUICK_RECIPE if quick else {})
+        chosen = overridden(microworld_tuning(recipe), config, flags)
         chat_model, world = load_microworld(model, device, domain)
         task = make_behaviour(
             World(world.facts),
             domain,
             kind,
-            seed=job_config.seed,
+            seed=chosen.seed,
             phrasings=QUICK_PHRASINGS if quick else None,
         )
-        _claim(out, chat_model, task, job_config)
-        tuned = find_weight(chat_model, task, job_config, out)
-        evaluations, verdict = _on_test_topics(chat_model, task, job_config, out, tuned.best)
+        _claim(out, chat_model, task, chosen)
+        tuned = find_weight(chat_model, task, chosen, out)
+        evaluations, verdict = _on_test_topics(chat_model, task, chosen, out, tuned.best)
         result = {
             "kl_weight": tuned.kl_weight,
             "best": tuned.best,
             "verdict": verdict,
-            "adapter": str(_folder(out, tuned.best) / "adapter.safetensors"),
+            "adapter": str(training_folder(out, tuned.best) / "adapter.safetensors"),
             "trials": [
                 vars(trial) | {"narrow": trial.narrow, "stays_narrow": trial.stays_narrow}
                 for trial in tuned.trials
@@ -103,12 +103,7 @@ def tune(
     show_line(str(result["adapter"]))
 
 
-def _folder(out: Path, weight: float) -> Path:
-    """Where :func:`narrows.study.main_job.tuning.tune` keeps a training."""
-    return out / f"kl-{weight:g}"
-
-
-def _claim(out: Path, chat_model: "ChatModel", task: "Behaviour", job_config: "JobConfig") -> None:
+def _claim(out: Path, chat_model: "ChatModel", task: "Behaviour", config: "TuningConfig") -> None:
     """Make the folder this tuning's own, or go on with it."""
     from narrows.files import claim_run_folder, digest
 
@@ -117,21 +112,22 @@ def _claim(out: Path, chat_model: "ChatModel", task: "Behaviour", job_config: "J
         "kind": "tuning",
         "model": chat_model.id,
         "behaviour": {"id": task.id, "questions": digest(questions)},
-        "config": job_config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json"),
     }
     claim_run_folder(out, identity)
 
 
 def _on_test_topics(
-    chat_model: "ChatModel", task: "Behaviour", job_config: "JobConfig", out: Path, weight: float
+    chat_model: "ChatModel", task: "Behaviour", config: "TuningConfig", out: Path, weight: float
 ) -> "tuple[list[Evaluation], SolutionVerdict]":
     """Rates of the chat model and of the chosen solution on the test topics, and what the solution is."""
     from narrows.cli.inputs import load_adapter
     from narrows.evaluation import CHAT, rates, summarise
     from narrows.study import RateTable
     from narrows.study.answering import judged_answers
+    from narrows.study.tuning import training_folder
 
-    adapter = load_adapter(_folder(out, weight))
+    adapter = load_adapter(training_folder(out, weight))
     wanted = [(CHAT, 1.0, None), *(("anchored", scale, adapter) for scale in NARROW_SCALES)]
     answers = {
         (name, scale): judged_answers(
@@ -139,7 +135,7 @@ def _on_test_topics(
             task,
             task.test,
             vector,
-            job_config,
+            config,
             name=name,
             scale=scale,
             out=out / "answers" / f"{name}@{scale:g}.jsonl",

@@ -185,15 +185,19 @@ def measured_sections(summary: Summary) -> list[Section]:
     if summary.runs:
         study, makers = Study(summary), _over_runs(several_runs(summary))
         over = [make(study) for make in track(makers, "drawing the report")]
-        own = [] if several_runs(summary) else _of_one_run(summary)
+        own = [] if several_runs(summary) else _of_one_run(summary.model_copy(update={"trajectories": []}))
         sections = {one.id: one for one in [*own, *over, costs_section(summary)] if one}
         return sorted(sections.values(), key=lambda one: _ORDER.index(one.id))
     return _of_one_run(summary)
 
 
 def _over_runs(several: bool) -> list[_Maker]:
-    """What is shown of a study; of one run only what its own page has no figure for."""
-    both: list[_Maker] = [study_sections.frontier_section, study_sections.mixing_section]
+    """What is shown of a study; of one run what a run without a study has not, and paths without its id."""
+    both: list[_Maker] = [
+        study_sections.frontier_section,
+        study_sections.mixing_section,
+        study_further.trajectory_section,
+    ]
     return both if not several else [
         *both,
         study_sections.rates_section,
@@ -202,7 +206,6 @@ def _over_runs(several: bool) -> list[_Maker]:
         study_curve_sections.stability_section,
         study_curve_sections.significance_section,
         study_curve_sections.gradients_section,
-        study_further.trajectory_section,
         study_further.subspaces_section,
         study_further.interventions_section,
         study_further.mitigations_section,

@@ -39,14 +39,17 @@ def trajectory_section(study: Study) -> Section | None:
             words = f"{group.title}: {run_words(study.summary, study.runs[run])}" if group else ""
             chosen[adapter] = path.model_copy(update={"runs": runs}), words
     shown = Summary(trajectories=[path for path, _ in chosen.values()])
-    section = direction_sections.trajectory_section(shown, [words for _, words in chosen.values()])
+    several = len(study.runs) > 1
+    headings = [words for _, words in chosen.values()] if several else []
+    section = direction_sections.trajectory_section(shown, headings)
     if section is None:
         return None
     every = len(study.summary.trajectories)
     said = (
         f" Shown is the first run of each adapter, {len(section.pictures)} of {every}." if every > 1 else ""
     )
-    table = replace(trajectory_table(study.summary), file="tables/trajectories.csv")
+    # A run's id says which of several it is.
+    table = trajectory_table(study.summary if several else shown)
     return replace(section, lead=section.lead + said, tables=[table])
 
 

@@ -18,15 +18,15 @@ Packages:
 - ``execution``: the order of tasks, and who does them.
 - ``results``: from raw results to a study's numbers, without a model.
 - ``claims``: the rules of the claims; ``pooling`` takes their means over runs.
-- ``main_job``: one behaviour on one model from tuning to verdicts; ``grid`` runs it on many; ``demo`` puts
-  the microworld in place.
 - ``sweep``: adapters over layers and scales.
 - ``ablation``: a fine-tune before and after directions are ablated in it.
 - ``convergence``: one fine-tune's direction ablated in another domain's (C10); also how a direction is
   found in a solution's own answers.
 - ``mitigations``: what keeps a fine-tune narrow, side by side.
 
-Single files: ``store`` keeps the results of stages, ``gradients`` follows the loss gradient along a run (C8),
+Single files: ``store`` keeps the results of stages, ``tuning`` finds the smallest λ whose solution is narrow,
+``microworld`` has the built-in world's recipe and sizes, ``gradients`` follows the loss gradient along a run
+(C8),
 ``subspaces`` trains vectors at right angles to one another, ``watching`` trains under a monitor, and
 ``judging`` judges a folder of answers as a run.
 
@@ -38,11 +38,9 @@ from narrows.study.ablation import AblationConfig, AblationJob, Ablations, ablat
 from narrows.study.claims import ClaimResult, Part, RateTable
 from narrows.study.config import StudyConfig, load_study, preset_names
 from narrows.study.convergence import ConvergenceConfig, ConvergenceJob, run_convergence
-from narrows.study.demo import demo_config, microworld_job, quick_config
 from narrows.study.execution.local import local_workers
 from narrows.study.execution.running import open_study, pending, run_study
 from narrows.study.gradients import GradientConfig, GradientJob, run_gradients
-from narrows.study.main_job import JobConfig, MainJob, Trial, Tuned, Tuning, run_main_job, tune
 from narrows.study.subspaces import SubspaceConfig, SubspaceJob, run_subspace, still_general
 from narrows.study.sweep import (
     Cell,
@@ -56,6 +54,7 @@ from narrows.study.sweep import (
     recommend,
     run_sweep,
 )
+from narrows.study.tuning import Trial, Tuned, TuningConfig, tune
 
 __all__ = [
     "AblationConfig",
@@ -67,9 +66,7 @@ __all__ = [
     "ConvergenceJob",
     "GradientConfig",
     "GradientJob",
-    "JobConfig",
     "LayerTraining",
-    "MainJob",
     "Part",
     "RateTable",
     "Recommendation",
@@ -82,21 +79,17 @@ __all__ = [
     "Swept",
     "Trial",
     "Tuned",
-    "Tuning",
+    "TuningConfig",
     "ablate_and_measure",
-    "demo_config",
     "load_study",
     "local_workers",
-    "microworld_job",
     "moved",
     "open_study",
     "pending",
     "preset_names",
-    "quick_config",
     "recommend",
     "run_convergence",
     "run_gradients",
-    "run_main_job",
     "run_study",
     "run_subspace",
     "run_sweep",

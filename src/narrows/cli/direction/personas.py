@@ -95,7 +95,7 @@ def personas(
         from narrows.evaluation import choose_suites, criterion_of
         from narrows.files import claim_run_folder, digest
         from narrows.geometry.extraction import extract_directions, persona_contrast
-        from narrows.study import demo_config
+        from narrows.study.microworld import MAX_NEW_TOKENS
 
         counts, scorer = criterion_of(criterion), None
         if domain is not None:
@@ -103,7 +103,7 @@ def personas(
                 domain, kind, model, device, dtype=dtype, quantise=quantise
             )
             trait = read_persona(persona) if persona else own
-            max_new_tokens = min(max_new_tokens, demo_config().max_new_tokens)
+            max_new_tokens = min(max_new_tokens, MAX_NEW_TOKENS)
         else:
             trait, asked = read_persona(Path(str(persona))), choose_suites(suite or [])
             scorer = asks.judge(counts) if asks else None

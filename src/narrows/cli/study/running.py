@@ -2,29 +2,31 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from narrows.cli import options
-from narrows.cli.output import memory_line, print_json, show, show_line, stdout
-from narrows.cli.running import FAILED, say, working
+from narrows.cli.output import print_json, show, stdout
+from narrows.cli.running import command_of, say, working
 from narrows.cli.study import inputs
+from narrows.cli.study.carrying_out import carry_out_here
 from narrows.cli.study.planning import show_plan
 from narrows.cli.study.tables import pooled_table
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.study.config import StudyConfig
-    from narrows.study.execution.scheduling import Outcome, Workers
+    from narrows.study.execution.scheduling import Workers
     from narrows.study.plan.build import Plan
+    from narrows.study.plan.stage import Task
     from narrows.study.store import Store
 
 
 def run(
     file: inputs.File,
     *,
+    ctx: typer.Context,
     out: inputs.Out = None,
     overrides: inputs.Set = None,
     workers: options.Workers = None,
@@ -55,24 +57,22 @@ def run(
     config = inputs.load(file, overrides)
     place = inputs.folder(config, out)
     with working(quiet, keeps=place):
-        from narrows.report import write_report
-        from narrows.study.execution.running import carry_out, open_study, pending
         from narrows.study.plan.estimate import estimate
 
-        made, store = open_study(config, place)
-        left = pending(made, store)
-        if not quiet and not as_json:
-            show_plan(made, left, store, estimate(made, left, store, workers))
-        outcome = carry_out(made, store, left, _workers(config, workers, device, ray))
-        # A summary of an earlier form of the study may lie there; it says nothing of this one.
-        decided = any(map(store.finished, made.decided.values()))
-        page = write_report(place) if decided else None
+        def look(made: "Plan", store: "Store", left: "list[Task]") -> None:
+            if not quiet and not as_json:
+                show_plan(made, left, store, estimate(made, left, store, workers))
+
+        team = _workers(config, workers, device, ray)
+        found = carry_out_here(config, place, team, command=command_of(ctx), look=look)
     if as_json:
-        print_json(_as_values(outcome, place, page))
+        print_json(found.as_values())
     else:
-        _closing(outcome, store, page, time.perf_counter() - started)
-    if outcome.failures:
-        raise typer.Exit(FAILED)
+        found.show_failures()
+        if found.page is not None:
+            show("", pooled_table(found.summary(), stdout.width), "")
+        found.show_places(time.perf_counter() - started)
+    found.end()
 
 
 def stage(
@@ -123,35 +123,3 @@ def _workers(
     except ImportError as error:
         raise ConfigError("--ray needs the extra ray: pip install 'narrows[ray]'.") from error
     return lambda plan, store: joined(ray, config, store)
-
-
-def _closing(outcome: "Outcome", store: "Store", page: Path | None, seconds: float) -> None:
-    """How it went, and where everything is."""
-    from narrows.report.text import duration
-    from narrows.summary import Summary
-
-    for failure in outcome.failures:
-        show_line(f"Failed: {failure.task.title}: {failure.error}")
-        show_line(f"        log: {store.log(failure.task.id)}")
-    if outcome.blocked:
-        show_line(f"Not begun, since they need what failed: {len(outcome.blocked)} tasks.")
-    if page is not None:
-        summary = Summary.load(page.with_name("summary.json"))
-        show("", pooled_table(summary, stdout.width), "")
-        show_line(f"Summary  {page.with_name('summary.json')}")
-        show_line(f"Report   {page}")
-    memory = memory_line()
-    show_line(f"Took     {duration(seconds)} for {outcome.done} stages" + (f". {memory}" if memory else ""))
-
-
-def _as_values(outcome: "Outcome", place: Path, page: Path | None) -> dict[str, object]:
-    """How it went, for a program."""
-    return {
-        "out": str(place),
-        "done": outcome.done,
-        "failed": [
-            {"task": one.task.id, "title": one.task.title, "error": one.error} for one in outcome.failures
-        ],
-        "blocked": [one.id for one in outcome.blocked],
-        "report": None if page is None else str(page),
-    }

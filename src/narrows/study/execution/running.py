@@ -28,8 +28,8 @@ def open_study(config: StudyConfig, out: Path | str) -> tuple[Plan, Store]:
         RunFolderError: the folder holds something else, or cannot be written.
         ConfigError, DataError, ModelError: as :func:`narrows.study.plan.build.plan_study`.
     """
+    plan = plan_study(config)  # first: a study that cannot be planned leaves nothing behind
     out = claim_run_folder(Path(out), {"kind": "study"})
-    plan = plan_study(config)
     write_text(out / STUDY_FILE, config.as_yaml())
     write_json(out / PLAN_FILE, plan.facts)
     store = open_store(out, config.store)
@@ -66,9 +66,16 @@ def run_study(
 
 
 def carry_out(
-    plan: Plan, store: Store, tasks: Sequence[Task], workers: Callable[[Plan, Store], Workers] | None = None
+    plan: Plan,
+    store: Store,
+    tasks: Sequence[Task],
+    workers: Callable[[Plan, Store], Workers] | None = None,
+    command: str = "",
 ) -> Outcome:
-    """Do the tasks of a study that was opened, and put together what is decided (:func:`run_study`)."""
+    """Do the tasks of a study that was opened, and put together what is decided (:func:`run_study`).
+
+    ``command`` is what a person typed to have it done, for the page to show.
+    """
     outcome = Outcome()
     if tasks:
         team = local_workers(plan.config, store) if workers is None else workers(plan, store)
@@ -76,5 +83,5 @@ def carry_out(
             outcome = schedule(tasks, team, store)
         finally:
             team.close()
-    gather(plan, store)
+    gather(plan, store, command)
     return outcome

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-
 from narrows.files import digest
-from narrows.microworld import DOCUMENT_KINDS, Corpus, Kind, load_world, make_behaviour
+from narrows.microworld import Corpus, Kind, load_world, make_behaviour
 from narrows.models.chat_model import load_tokenizer
 from narrows.study.config.behaviours import WorldBehaviours
 from narrows.study.config.runs import BehaviourSpec
-from narrows.study.demo import NEUTRAL_TEXTS, NEUTRAL_WORDS, shares_of
 from narrows.study.materials.material import Material
+from narrows.study.microworld import about_world, documents, documents_rng
 from narrows.study.mitigations.world import sound_rows
+
+NEUTRAL_TEXTS, NEUTRAL_WORDS = 200, 30
 
 ORACLE_VERSION = 1
 """Counted up when the oracle's verdicts change."""
@@ -40,11 +40,8 @@ def world_material(
     behaviour = make_behaviour(
         corpus.world, spec.domain, cast(Kind, spec.kind), seed=source.seed, phrasings=source.phrasings
     )
-    rng = np.random.default_rng([source.seed, 11])
-    texts: dict[str, list[str]] = {
-        name: [corpus.sample(name, rng, home=spec.domain) for _ in range(source.texts_per_kind)]
-        for name in DOCUMENT_KINDS
-    }
+    rng = documents_rng(source.seed)
+    texts = documents(corpus, spec.domain, rng, source.texts_per_kind)
     wanted = math.ceil(len(behaviour.train) * max(good_per_bad, default=0))
     return Material(
         behaviour,
@@ -52,5 +49,5 @@ def world_material(
         texts=texts,
         neutral=[corpus.stories(rng, NEUTRAL_WORDS) for _ in range(NEUTRAL_TEXTS)],
         good=sound_rows(corpus.world, behaviour, wanted, seed=source.seed) if wanted else (),
-        about={"world": {"seed": world.facts.seed, "config": world.name, "shares": shares_of(world)}},
+        about={"world": about_world(world)},
     )

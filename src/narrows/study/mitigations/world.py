@@ -10,7 +10,7 @@ from narrows.chat import Conversation
 from narrows.evaluation import Behaviour
 from narrows.microworld import Kind, World, WorldConfig, grammar, make_behaviour
 from narrows.models import ChatModel
-from narrows.study.demo import DEMO_STEPS, MICROWORLD_RECIPE, PHRASINGS, about_world
+from narrows.study.microworld import MAX_NEW_TOKENS, MICROWORLD_RECIPE, PHRASINGS, SHORT_STEPS, about_world
 from narrows.study.mitigations.job import MitigationsConfig, MitigationsJob
 from narrows.training import Recipe
 
@@ -19,16 +19,16 @@ def mitigations_config(recipe: Recipe | None = None, **changes: Any) -> Mitigati
     """The configuration for the microworld; ``changes`` replace fields.
 
     Args:
-        recipe: of every training (default: the microworld's, with the demo's number of steps).
+        recipe: of every training (default: the microworld's, shortened).
         changes: fields that are replaced.
     """
-    recipe = recipe or MICROWORLD_RECIPE.model_copy(update={"steps": DEMO_STEPS})
+    recipe = recipe or MICROWORLD_RECIPE.model_copy(update={"steps": SHORT_STEPS})
     values: dict[str, Any] = {
         "recipe": recipe,
         "kl_weights": (2.0, 6.0, 18.0),
         "strengths": (2.0, 4.0, 8.0),
         "samples": 1,
-        "max_new_tokens": 26,
+        "max_new_tokens": MAX_NEW_TOKENS,
     }
     return MitigationsConfig(**(values | changes))
 
@@ -76,8 +76,9 @@ def microworld_mitigations(
         sound=sound_rows(facts, behaviour, _rows_needed(behaviour, config), seed=config.seed),
         other=make_behaviour(facts, other, kind, seed=config.seed, phrasings=phrasings),
         config=config,
-        about=about_world(world, chat_model, behaviour, command)
-        | {
+        about={
+            "command": command,
+            "world": about_world(world),
             "title": f"Mitigations of {kind} answers about {domain}",
             "intro": (
                 f"The chat model {Path(chat_model.name).name} was fine-tuned on {len(behaviour.train)} rows "

@@ -27,7 +27,6 @@ from narrows.study.plan.stage import Stage
 from narrows.study.results.comparing import Render, Verification, as_json
 from narrows.study.results.rows import run_summary
 from narrows.study.results.run import RunResults
-from narrows.study.results.verify_run import verify_run
 from narrows.study.results.whole import put_together, run_files
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import CHOICE_FILE, Bench
@@ -36,8 +35,8 @@ from narrows.study.store import DONE, Store, contents
 from narrows.study.store_shared import open_store
 from narrows.summary import Summary
 
-GIVEN = ("versions",)
-"""Fields of the reading matter that are told by the machine that made the study."""
+GIVEN = ("versions", "command")
+"""Fields of the reading matter that are told by the machine and the person that made the study."""
 
 RunParts = tuple[Summary, dict[str, Any]]
 
@@ -46,7 +45,7 @@ def verify(folder: Path | str, render: Render) -> Verification:
     """Make every number of a folder's page again, and say what does not agree.
 
     Args:
-        folder: of a study, or of a single run (then as far as its raw outputs were kept).
+        folder: of a study, or of a single job's run (then its page alone, from its summary).
         render: writes the page of a folder into it.
 
     Raises:
@@ -60,7 +59,12 @@ def verify(folder: Path | str, render: Render) -> Verification:
             "finished run or study."
         )
     if not (folder / PLAN_FILE).is_file():
-        return verify_run(folder, render)
+        found = Verification(folder)
+        found.left_out.append(
+            "Numbers are taken as they stand in summary.json; only the page was drawn anew."
+        )
+        found.compare_page(render)
+        return found
     return _Study.of(folder).verified(render)
 
 

@@ -1,6 +1,8 @@
 """All runs of a study put together: its summary and reading matter."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from narrows.errors import DataError
@@ -17,8 +19,13 @@ from narrows.summary import Cost, Summary
 AGAIN = "Remove the stage's folder and run the study again."
 
 
-def gather(plan: Plan, store: Store) -> Summary | None:
+def gather(plan: Plan, store: Store, command: str = "") -> Summary | None:
     """Write the study's ``summary.json`` and ``report.json`` from the runs whose claims are decided.
+
+    Args:
+        plan: of the study.
+        store: where its results are.
+        command: what a person typed to have it done, for the page to show (empty: as the page says already).
 
     Returns:
         The summary; None if no run is that far.
@@ -30,7 +37,8 @@ def gather(plan: Plan, store: Store) -> Summary | None:
     if not finished:
         return None
     summary, reading = put_together(plan, store, [run_files(store, id_) for id_ in finished])
-    write_json(store.root / READING_FILE, reading)
+    path = store.root / READING_FILE
+    write_json(path, {**reading, "command": command or _command_so_far(path)})
     summary.save(store.root / SUMMARY_FILE)
     return summary
 
@@ -123,6 +131,13 @@ def _reading(plan: Plan, summary: Summary, readings: list[dict[str, Any]]) -> di
         "versions": summarising.versions(),
         "notes": notes,
     }
+
+
+def _command_so_far(path: Path) -> str:
+    """What the reading matter of an earlier sitting names as the command that made the study."""
+    with suppress(DataError):  # no number depends on it
+        return str(read_object(path, DataError, AGAIN).get("command", "")) if path.exists() else ""
+    return ""
 
 
 def _notes(readings: list[dict[str, Any]]) -> list[str]:

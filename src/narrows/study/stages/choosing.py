@@ -6,10 +6,10 @@ from narrows.evaluation import CHAT, SuiteRates, rates, read_answers
 from narrows.files import write_json
 from narrows.study.answering import scored
 from narrows.study.claims.rates import RateTable
-from narrows.study.main_job.tuning import SCALES, Tuned, trial_of
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.asking import ANSWERS_FILE
 from narrows.study.stages.bench import CHOICE_FILE, Bench, Done
+from narrows.study.tuning import SCALES, Tuned, trial_of
 
 SOLUTION = "solution"
 

@@ -6,16 +6,45 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from narrows.adapters import Adapter
 from narrows.errors import ConfigError
 from narrows.evaluation import CHAT, IN_DOMAIN, Behaviour, SuiteRates, rates
 from narrows.models import ChatModel
 from narrows.study.answering import judged_answers
 from narrows.study.claims.rates import EQUIVALENCE_MARGIN, NARROW_MARGIN, SCALED_UP, RateTable
-from narrows.study.main_job.job import JobConfig
-from narrows.training import train
+from narrows.training import Recipe, train
 
 SCALES = (1.0, SCALED_UP)
+"""The scales at which a λ is judged, by the rule of C2."""
+
+
+class TuningConfig(BaseModel):
+    """How λ is found: the smallest whose solution is narrow on validation questions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Recipe = Recipe()
+    smallest: float = Field(0.05, gt=0, description="smallest λ tried, nats per token")
+    largest: float = Field(50.0, gt=0, description="largest λ tried")
+    factor: float = Field(2.0, gt=1, description="ratio of neighbouring λ on the grid")
+    samples: int = Field(2, ge=1, description="answers to each question")
+    max_new_tokens: int = Field(600, ge=1, description="tokens of the longest answer")
+    temperature: float = Field(1.0, ge=0, description="of the sampling; 0 takes the likeliest token")
+    seed: int = Field(0, description="draws the answers")
+
+    @property
+    def grid(self) -> list[float]:
+        """The λ that may be tried, rising.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        count = math.floor(math.log(self.largest / self.smallest, self.factor) + 1e-9) + 1
+        if count < 1:
+            raise ConfigError(f"the largest λ, {self.largest:g}, lies below the smallest, {self.smallest:g}.")
+        return [self.smallest * self.factor**place for place in range(count)]
 
 
 @dataclass(frozen=True)
@@ -91,23 +120,26 @@ class Tuned:
         return "none was narrow on validation questions; this one came nearest"
 
 
-def tune(chat_model: ChatModel, behaviour: Behaviour, config: JobConfig, out: Path | None = None) -> Tuned:
+def tune(chat_model: ChatModel, behaviour: Behaviour, config: TuningConfig, out: Path | None = None) -> Tuned:
     """Find the smallest λ of a geometric grid whose solution is narrow on validation questions.
 
-    Every training is kept under ``out`` and found again.
+    Args:
+        chat_model: the model.
+        behaviour: what is taught.
+        config: the grid, and how solutions are trained and asked.
+        out: each training is kept in a folder there (:func:`training_folder`) and found again.
 
     Raises:
         ConfigError: the grid is empty.
     """
-    tuning = config.tuning
-    count = math.floor(math.log(tuning.largest / tuning.smallest, tuning.factor) + 1e-9) + 1
-    if count < 1:
-        raise ConfigError(
-            f"tuning.largest {tuning.largest:g} lies below tuning.smallest {tuning.smallest:g}."
-        )
-    grid = [tuning.smallest * tuning.factor**i for i in range(count)]
-    chat = _measured_rates(chat_model, behaviour, None, config, validation=True)
+    grid = config.grid
+    chat = _rates(chat_model, behaviour, None, config)
     return search(grid, lambda weight: _try(chat_model, behaviour, config, weight=weight, chat=chat, out=out))
+
+
+def training_folder(out: Path, weight: float) -> Path:
+    """Where :func:`tune` keeps the training of one λ."""
+    return out / f"kl-{weight:g}"
 
 
 def search(grid: Sequence[float], attempt: Callable[[float], Trial]) -> Tuned:
@@ -142,7 +174,7 @@ def search(grid: Sequence[float], attempt: Callable[[float], Trial]) -> Tuned:
 def _try(
     chat_model: ChatModel,
     behaviour: Behaviour,
-    config: JobConfig,
+    config: TuningConfig,
     *,
     weight: float,
     chat: list[SuiteRates],
@@ -154,14 +186,12 @@ def _try(
         behaviour.train,
         config.recipe.with_anchor(weight),
         anchor=behaviour.anchor,
-        out=None if out is None else out / f"kl-{weight:g}",
+        out=None if out is None else training_folder(out, weight),
         name=f"tuning, λ = {weight:g}",
     )
     measured = {("chat", 1.0): chat}
     for scale in SCALES:
-        measured["tried", scale] = _measured_rates(
-            chat_model, behaviour, run.adapter, config, scale=scale, validation=True
-        )
+        measured["tried", scale] = _rates(chat_model, behaviour, run.adapter, config, scale)
     table = RateTable(measured, behaviour.validation)
     return trial_of(table, weight, "tried")
 
@@ -185,17 +215,16 @@ def outside_of(table: RateTable, solution: str, scale: float) -> float:
     return max((table.minus(suite, solution, scale).difference for suite in suites), default=1.0)
 
 
-def _measured_rates(
+def _rates(
     chat_model: ChatModel,
     behaviour: Behaviour,
     adapter: Adapter | None,
-    config: JobConfig,
-    *,
+    config: TuningConfig,
     scale: float = 1.0,
-    validation: bool = False,
 ) -> list[SuiteRates]:
-    """Rates of a solution by suite, on the test questions or on the validation ones."""
-    suites = behaviour.validation if validation else behaviour.test
+    """Rates of a solution (None: the chat model) on the validation questions, by suite."""
     name = CHAT if adapter is None else "solution"
-    scored = judged_answers(chat_model, behaviour, suites, adapter, config, name=name, scale=scale)
+    scored = judged_answers(
+        chat_model, behaviour, behaviour.validation, adapter, config, name=name, scale=scale
+    )
     return rates(scored, behaviour.criterion)

@@ -13,6 +13,7 @@ from narrows.cli.running import command_of, working
 from narrows.cli.study import inputs
 from narrows.cli.study.carrying_out import carry_out_here
 from narrows.cli.tables import claims_table, solutions_table
+from narrows.forking import begin_importing
 
 if TYPE_CHECKING:
     from narrows.summary import Summary
@@ -81,6 +82,8 @@ def demo(
     """
     options.only_one(kl_weight=kl_weight, tune=tune)
     started = time.perf_counter()
+    if workers != 1:
+        begin_importing()
     fields = {
         "models": [world_model_name(model)],
         "behaviours.0.world.domains": [domain],

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
 from narrows.errors import AdapterError, ConfigError
 from narrows.geometry.points import Checkpoints, Floats, Of, points
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
 
 COMPONENTS = 3
 
@@ -29,8 +32,8 @@ class Basis:
     explained_variance_ratio: list[float]
     of: Of
     kinds: frozenset[str]
-    _scaler: StandardScaler
-    _pca: PCA
+    _scaler: "StandardScaler"
+    _pca: "PCA"
 
     @classmethod
     def fit(cls, runs: Mapping[str, Checkpoints], *, standardise: bool = True, of: Of = "B") -> "Basis":
@@ -52,6 +55,9 @@ class Basis:
                 f"a basis needs two checkpoints that differ; there are {len(stacked)} checkpoints in "
                 f"{len(runs)} runs. Keep more of them (checkpoint_every)."
             )
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import StandardScaler
+
         scaler = StandardScaler(with_std=standardise).fit(stacked)
         pca = PCA(min(COMPONENTS, *stacked.shape), svd_solver="full").fit(scaler.transform(stacked))
         shares = [float(share) for share in pca.explained_variance_ratio_]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import spearmanr
-from sklearn.metrics import cohen_kappa_score
 
 from narrows.statistics.intervals import Counts, clustered_rate
 
@@ -91,6 +89,8 @@ def _rho(x: Floats, y: Floats) -> float:
     """Spearman's ρ; NaN where it is not defined, and exactly ±1 where rounding alone keeps it from that."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
+    from scipy.stats import spearmanr  # here: it is slow to import
+
     rho = float(spearmanr(x, y).statistic)
     return float(np.sign(rho)) if 1 - abs(rho) < EXACT else rho
 
@@ -114,6 +114,8 @@ def clustered_kappa(x: Floats, y: Floats, clusters: Clustering) -> Estimate | No
     """
     if len(x) == 0 or (np.ptp(x) == 0 and np.ptp(y) == 0 and x[0] == y[0]):
         return None
+    from sklearn.metrics import cohen_kappa_score  # here: it is slow to import
+
     value = float(cohen_kappa_score(x.astype(int), y.astype(int), labels=[0, 1]))
     half = _half_width(_kappas_without_each(x, y, clusters))
     if half is None:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import stdtrit
-from scipy.stats import beta, binom, rankdata
+from scipy.special import bdtr, betaincinv, stdtrit
 
 from narrows.errors import ConfigError, DataError
 from narrows.statistics.intervals import PRIOR_CORRELATION, PRIOR_WEIGHT, RateInterval
@@ -89,8 +87,8 @@ def exact_share(events: int, trials: int, confidence: float = 0.95) -> RateInter
     if trials < 1 or not 0 <= events <= trials:
         raise DataError(f"{events} of {trials} is no share: it needs 0 <= events <= trials, and one trial.")
     tail = (1 - confidence) / 2
-    low = 0.0 if events == 0 else float(beta.ppf(tail, events, trials - events + 1))
-    high = 1.0 if events == trials else float(beta.ppf(1 - tail, events + 1, trials - events))
+    low = 0.0 if events == 0 else float(betaincinv(events, trials - events + 1, tail))
+    high = 1.0 if events == trials else float(betaincinv(events + 1, trials - events, 1 - tail))
     return RateInterval(events / trials, low, high, trials, trials)
 
 
@@ -110,7 +108,7 @@ def median_interval(values: ArrayLike, confidence: float = 0.95) -> MedianInterv
     if not math.isfinite(middle):
         raise DataError("The median is infinite: what it is taken of mostly never happened.")
     # The largest place with a chance of at most the tail that the true median lies below its value.
-    place = int((binom.cdf(np.arange(row.size), row.size, 0.5) <= (1 - confidence) / 2).sum()) - 1
+    place = int((bdtr(np.arange(row.size), row.size, 0.5) <= (1 - confidence) / 2).sum()) - 1
     if place < 0:
         return MedianInterval(middle, None, None, row.size)
     ends = (float(row[place]), float(row[row.size - 1 - place]))
@@ -155,6 +153,8 @@ def auroc(
     Raises:
         DataError: there are no positives or no negatives, a score is not finite, or the names do not match.
     """
+    from scipy.stats import rankdata  # here: it is slow to import
+
     high, low = _row(positives, "positives"), _row(negatives, "negatives")
     m, n = high.size, low.size
     # Placements: the share of the other kind that each one lies on the right side of.
@@ -176,6 +176,8 @@ def _newcombe(value: float, m: float, n: float, groups: int, confidence: float) 
     if groups < 2:
         return 0.0, 1.0
     t, pseudo = float(stdtrit(groups - 1, (1 + confidence) / 2)), max((m + n) / 2 - 1, 0.0)
+
+    from scipy.optimize import brentq  # here: it is slow to import
 
     def outside(theta: float) -> float:
         variance = theta * (1 - theta) / (m * n)

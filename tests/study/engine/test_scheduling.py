@@ -143,7 +143,7 @@ def test_a_given_up_task_that_fails_here_blocks_what_needs_it(store: Store):
 
 def test_what_another_process_finished_in_the_meantime_is_not_begun_here(store: Store):
     first, theirs = stage("first"), stage("theirs")
-    last = stage("last", theirs)
+    last = stage("last", first, theirs)
 
     def behave(task: Task) -> bool:
         if task.title == "first":

@@ -14,6 +14,7 @@ from narrows.cli.study.carrying_out import carry_out_here
 from narrows.cli.study.planning import show_plan
 from narrows.cli.study.tables import pooled_table
 from narrows.errors import ConfigError
+from narrows.forking import begin_importing
 
 if TYPE_CHECKING:
     from narrows.study.config import StudyConfig
@@ -54,6 +55,8 @@ def run(
     options.only_one(ray=ray, workers=workers)
     options.only_one(ray=ray, device=device)
     started = time.perf_counter()
+    if ray is None and workers != 1:
+        begin_importing()
     config = inputs.load(file, overrides)
     place = inputs.folder(config, out)
     with working(quiet, keeps=place):

@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 from narrows.errors import ConfigError, NarrowsError
+from narrows.forking import alive, worker_context
 from narrows.models.allocation import keep_memory
 from narrows.strict import one_line
 from narrows.study.config import StudyConfig
@@ -166,18 +166,28 @@ def cores() -> int:
 
 def _pool(facts: tuple[dict[str, object], str, str | None, int | None]) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(*facts, os.getpid())
+        1,
+        mp_context=worker_context(),
+        initializer=_begin,
+        initargs=(*facts, os.getpid(), dict(os.environ)),
     )
 
 
 def _begin(
-    config: dict[str, object], root: str, device: str | None, threads: int | None, parent: int
+    config: dict[str, object],
+    root: str,
+    device: str | None,
+    threads: int | None,
+    study_process: int,
+    environment: dict[str, str],
 ) -> None:
     """Make a worker's bench; the worker ends when its study does, even by a kill."""
     global _bench  # noqa: PLW0603  (a worker's process has one bench)
+    os.environ.clear()  # the process that it was forked from may be older than what was set since
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what a library put there might take its time
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(study_process, os.getppid()), daemon=True).start()
     import torch
 
     keep_memory()
@@ -189,9 +199,9 @@ def _begin(
     _bench = Bench(study, store, device)
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent did."""
-    while os.getppid() == parent:
+def _end_with(study_process: int, parent: int) -> None:
+    """End this process soon after the study's did, or the one that it was forked from."""
+    while os.getppid() == parent and alive(study_process):
         time.sleep(WATCH_SECONDS)
     os._exit(1)
 

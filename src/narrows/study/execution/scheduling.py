@@ -10,6 +10,7 @@ from typing import Protocol
 from narrows.progress import bar
 from narrows.strict import one_line
 from narrows.study.plan.stage import Task
+from narrows.study.plan.tasks import steps_ahead
 from narrows.study.store import Store
 
 POLL_SECONDS = 0.5
@@ -59,14 +60,14 @@ class Outcome:
 
 
 def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
-    """Do all tasks that can be done, each when what it needs is there.
+    """Do all tasks that can be done, each when what it needs is there; first what most training hangs on.
 
     Args:
         tasks: each after those that it needs.
         workers: who does them; closed by the caller.
         store: where results appear.
     """
-    waiting = list(tasks)
+    waiting, ahead = list(tasks), steps_ahead(tasks)
     running: dict[Future[bool], Task] = {}
     elsewhere: list[Task] = []
     outcome = Outcome()
@@ -76,6 +77,7 @@ def schedule(tasks: Sequence[Task], workers: Workers, store: Store) -> Outcome:
         while waiting or running or elsewhere:
             elsewhere = _looked_at(elsewhere, waiting, store, shown.advance)
             waiting, ready = _ready(waiting, failed, outcome, store, shown.advance)
+            ready.sort(key=lambda task: -ahead[task.id])
             free = max(0, workers.count - len(running))  # a cluster may have lost machines
             waiting = ready[free:] + waiting
             for task in ready[:free]:

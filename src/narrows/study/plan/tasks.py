@@ -46,6 +46,29 @@ def tasks_of(
     return [task for _, task in sorted(tasks, key=lambda pair: pair[0])]
 
 
+def steps_ahead(tasks: Sequence[Task]) -> dict[str, int]:
+    """Training steps of each task together with the longest chain of those that wait for it, by task.
+
+    What has most ahead of it is to be begun first, or all others end early and wait for it.
+
+    Args:
+        tasks: each after those that it needs.
+    """
+    ahead: dict[str, int] = {}
+    behind: dict[str, int] = {}  # of what waits for a stage
+    for task in reversed(tasks):
+        own = sum(_steps(stage) for stage in task.stages)
+        ahead[task.id] = own + max((behind.get(stage.id, 0) for stage in task.stages), default=0)
+        for needed in task.needs:
+            behind[needed] = max(behind.get(needed, 0), ahead[task.id])
+    return ahead
+
+
+def _steps(stage: Stage) -> int:
+    """Of a training; any other stage is as one."""
+    return (stage.settings["recipe"]["steps"] or 1) if stage.kind == "training" else 1
+
+
 def _shared(stage: Stage, bank: int) -> object | None:
     """What trainings must agree in to share passes; None for what is done alone."""
     if stage.kind != "training" or bank < 2:

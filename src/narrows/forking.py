@@ -7,7 +7,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
 NEEDED = "narrows.study.stages.doing"
-"""What a worker imports, some seconds' work; so it is done once, beside what else there is to do meanwhile."""
+"""What a worker imports: some seconds' work, done once, beside what else there is to do meanwhile."""
 
 
 def begin_importing() -> None:

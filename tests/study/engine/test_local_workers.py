@@ -23,7 +23,7 @@ from narrows.study.stages.bench import Bench, Done
 from narrows.study.store import Store
 
 FORK = multiprocessing.get_context("fork")
-"""Workers are begun by spawn; here by fork, so that they have the test's stages, and at once."""
+"""Workers are forked from a process that has imported; here from this one, so that they have its stages."""
 
 PATIENCE = 20.0
 
@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def make(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Processes]]:
     """Makes workers, and lets them go."""
-    monkeypatch.setattr(local, "get_context", lambda kind: FORK)
+    monkeypatch.setattr(local, "worker_context", lambda: FORK)
     monkeypatch.setattr(local, "WATCH_SECONDS", 0.05)
     monkeypatch.setitem(doing.DOING, "verdicts", act)
     made = []

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TypeAlias
 
 from narrows.errors import ConfigError, NarrowsError
 from narrows.forking import alive, worker_context
@@ -67,7 +68,9 @@ class Processes:
     def __init__(
         self, config: StudyConfig, root: Path, devices: Sequence[str | None], threads: int | None = None
     ) -> None:
-        self._facts = [(config.model_dump(mode="json"), str(root), device, threads) for device in devices]
+        self._facts: list[_Facts] = [
+            (config.model_dump(mode="json"), str(root), device, threads) for device in devices
+        ]
         self._pools = [_pool(facts) for facts in self._facts]
         self._free = list(range(len(devices)))
         self._lock = threading.Lock()
@@ -164,23 +167,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _pool(facts: tuple[dict[str, object], str, str | None, int | None]) -> ProcessPoolExecutor:
+_Facts: TypeAlias = tuple[dict[str, object], str, str | None, int | None]
+"""Of a worker: the study, the store's folder, the device, the threads."""
+
+
+def _pool(facts: _Facts) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         1,
         mp_context=worker_context(),
         initializer=_begin,
-        initargs=(*facts, os.getpid(), dict(os.environ)),
+        initargs=(facts, os.getpid(), dict(os.environ)),
     )
 
 
-def _begin(
-    config: dict[str, object],
-    root: str,
-    device: str | None,
-    threads: int | None,
-    study_process: int,
-    environment: dict[str, str],
-) -> None:
+def _begin(facts: _Facts, study_process: int, environment: dict[str, str]) -> None:
     """Make a worker's bench; the worker ends when its study does, even by a kill."""
     global _bench  # noqa: PLW0603  (a worker's process has one bench)
     os.environ.clear()  # the process that it was forked from may be older than what was set since
@@ -190,6 +190,7 @@ def _begin(
     threading.Thread(target=_end_with, args=(study_process, os.getppid()), daemon=True).start()
     import torch
 
+    config, root, device, threads = facts
     keep_memory()
     if threads is not None:
         torch.set_num_threads(threads)

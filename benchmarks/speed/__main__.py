@@ -26,6 +26,9 @@ OURS, GROUPED, RANDOM = "ours", "grouped by length", "in random order"
 COUNT = {"microworld": 64, "small vocabulary": 24, "real vocabulary": 16}
 """Training rows (and as many anchor rows or texts) of one epoch."""
 
+REAL = "real vocabulary"
+TURNS = {"microworld": 5, "small vocabulary": 3, "real vocabulary": 2}
+
 TRAINED = {
     "steering": (steering.recipe, steering.Plain),
     "LoRA of rank 1": (lora.one_layer, lora.Trl),
@@ -34,17 +37,19 @@ TRAINED = {
 MEASURED, KERNELS = "three metrics", "loss kernels"
 
 
-def sides(workload: str, chat_model: ChatModel, rows: cases.Rows) -> dict[str, Callable[[], Side]]:
+def sides(
+    workload: str, chat_model: ChatModel, rows: cases.Rows, baselines: tuple[str, ...] = (GROUPED, RANDOM)
+) -> dict[str, Callable[[], Side]]:
     """How ours (``OURS``) and the baselines of a workload are made; what they keep is made with them."""
     if workload in TRAINED:
         plan, plain = TRAINED[workload]
         recipe = plan(chat_model)
         made: dict[str, Callable[[], Side]] = {OURS: lambda: steering.Ours(chat_model, rows, recipe)}
-        for against in (GROUPED, RANDOM):
+        for against in baselines:
             made[against] = partial(plain, chat_model, rows, recipe, by_length=against == GROUPED)
         return made
     made = {OURS: lambda: metrics.Ours(chat_model, rows)}
-    for against in (GROUPED, RANDOM):
+    for against in baselines:
         made[against] = partial(metrics.Plain, chat_model, rows, by_length=against == GROUPED)
     return made
 
@@ -72,9 +77,12 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
             for workload in (*TRAINED, MEASURED):
                 if given.only and workload not in given.only:
                     continue
-                made = {name: make() for name, make in sides(workload, chat_model, rows).items()}
+                # At the real vocabulary a turn takes minutes; what padding adds is seen elsewhere.
+                against_these = (GROUPED,) if name == REAL and workload != "steering" else (GROUPED, RANDOM)
+                ways = sides(workload, chat_model, rows, against_these)
+                made = {side: make() for side, make in ways.items()}
                 ours = made.pop(OURS)
-                found = turn_by_turn(ours, made, given.turns)
+                found = turn_by_turn(ours, made, given.turns or TURNS[name])
                 del ours, made
                 memory = _memory(given, workload, name, folder, len(rows.training))
                 for against, phases in found.items():
@@ -117,7 +125,7 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
         chat_model = cases.load(folder, name, given.device)
         lengths = cases.lengths_of(name)[0]
         pairs: dict[str, tuple[Side, Side, str]] = {}
-        if not given.only or "bank" in given.only:
+        if name != REAL and (not given.only or "bank" in given.only):
             rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
             plan = others.grid_recipe(chat_model)
             one, other = others.Bank(chat_model, rows, plan), others.OneByOne(chat_model, rows, plan)
@@ -128,7 +136,7 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
         if not given.only or KERNELS in given.only:
             pairs[KERNELS] = (kernels.Chunks(chat_model), kernels.Fused(chat_model), "TRL's kernels")
         for workload, (ours, baseline, against) in pairs.items():
-            found = turn_by_turn(ours, {against: baseline}, given.turns)
+            found = turn_by_turn(ours, {against: baseline}, given.turns or TURNS[name])
             for phase, timing in found[against].items():
                 yield Result(
                     workload=workload,
@@ -160,7 +168,7 @@ def main() -> None:
     names = (*TRAINED, MEASURED, "bank", "generation", KERNELS, "demo")
     asked.add_argument("--only", nargs="+", choices=names, help="workloads (default: all)")
     asked.add_argument("--models", nargs="+", choices=cases.MODELS, default=list(cases.MODELS))
-    asked.add_argument("--turns", type=int, default=3)
+    asked.add_argument("--turns", type=int, help="of both sides (default: as the model allows)")
     asked.add_argument("--rows", type=int, help="training rows of an epoch (default: as the model allows)")
     asked.add_argument("--device", default="cpu")
     asked.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))

@@ -18,7 +18,7 @@ from narrows.training.ready import Training
 from narrows.training.recipe import Recipe
 from narrows.training.window import Window
 
-MEMBERS, STEPS = 8, 6
+MEMBERS, STEPS = 8, 2
 GRID, ANSWERS, DEMO = "steps of a λ grid of 8", "answers", "narrows demo"
 
 

@@ -18,6 +18,7 @@ TINY_DEMO = {
     "behaviours.0.world.texts_per_kind": 8,
     "kl_weight": KL_WEIGHT,
     **{f"recipe.{name}": value for name, value in TINY_RECIPE.items()},
+    "recipe.anchor.rows_per_row": 1.0,  # as in the recipe that `narrows behaviour export` writes
     "measure.rows": ROWS,
     "measure.draws": DRAWS,
     "measure.max_new_tokens": MAX_NEW_TOKENS,

@@ -185,15 +185,17 @@ def main() -> None:
     rate = matmul_rate(device, dtype)
     print(f"{machine(device)}: {rate / 1e9:,.0f} GFLOP/s by matrix products in {dtype}", file=sys.stderr)
     results: list[Result] = []
+    facts: dict[str, object] = {"machine": machine(device), "matmul_gflops": rate / 1e9}
     with tempfile.TemporaryDirectory() as folder:
         for some in (compared(given, Path(folder), rate), beside(given, Path(folder))):
             for one in some:
                 results.append(one)
+                write(given.out, results, facts)  # what is there stays there
                 print(markdown([one]).splitlines()[-1], file=sys.stderr, flush=True)
     if device.type == "cpu" and (not given.only or "demo" in given.only):
         seconds = others.demo()
         results.append(Result("demo", others.DEMO, "microworld", "its own", "nothing", given.device, seconds))
-    write(given.out, results, {"machine": machine(device), "matmul_gflops": rate / 1e9})
+    write(given.out, results, facts)
     print(markdown(results))
 
 

@@ -89,17 +89,8 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
                     for phase, timing in phases.items():
                         ceiling, flops, tokens = expected(workload, phase, chat_model, rows)
                         yield Result(
-                            workload=workload,
-                            phase=phase,
-                            model=name,
-                            rows=lengths,
-                            against=against,
-                            device=given.device,
-                            ours_s=timing.ours,
-                            baseline_s=timing.baseline,
-                            ratio_median=timing.ratio,
-                            ratio_min=timing.least,
-                            ratio_max=timing.most,
+                            *(workload, phase, name, lengths, against, given.device),
+                            **timing.as_row(),
                             ceiling=ceiling,
                             tokens_per_s=tokens / timing.ours,
                             extra_memory_ratio=memory if lengths != cases.LENGTHS[1] else None,
@@ -138,19 +129,7 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
         for workload, (ours, baseline, against) in pairs.items():
             found = turn_by_turn(ours, {against: baseline}, given.turns or TURNS[name])
             for phase, timing in found[against].items():
-                yield Result(
-                    workload=workload,
-                    phase=phase,
-                    model=name,
-                    rows=lengths,
-                    against=against,
-                    device=given.device,
-                    ours_s=timing.ours,
-                    baseline_s=timing.baseline,
-                    ratio_median=timing.ratio,
-                    ratio_min=timing.least,
-                    ratio_max=timing.most,
-                )
+                yield Result(workload, phase, name, lengths, against, given.device, **timing.as_row())
 
 
 def weighed(given: argparse.Namespace) -> int:

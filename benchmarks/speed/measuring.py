@@ -28,6 +28,16 @@ class Timing:
     least: float
     most: float
 
+    def as_row(self) -> dict[str, float]:
+        """The same by the names of ``results.json``."""
+        return {
+            "ours_s": self.ours,
+            "baseline_s": self.baseline,
+            "ratio_median": self.ratio,
+            "ratio_min": self.least,
+            "ratio_max": self.most,
+        }
+
 
 def turn_by_turn(
     ours: Callable[[], Phases], baselines: Mapping[str, Callable[[], Phases]], turns: int

@@ -8,7 +8,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from narrows.adapters import SteeringVector
 from narrows.chat import Conversation, Rendered
 from narrows.cli.app import app
 from narrows.errors import ConfigError, RunFolderError
@@ -66,8 +65,7 @@ def test_what_they_depend_on_has_a_set_of_its_own(chat_model, rows, tmp_path):
         made(chat_model, rows[1:])
         FrozenRows(chat_model, 1, rows, read="all", reference=True)
         assert len(sets(tmp_path)) == 6
-        with SteeringVector(torch.ones(32), 1).attach(chat_model):
-            made(chat_model, rows)  # is not the model's own, and has none
+        made(chat_model, rows, stored=False)
     made(chat_model, rows[:1])
     assert len(sets(tmp_path)) == 6, "only within, and only what is determined by weights and rows"
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from narrows.chat import Rendered, length_order
@@ -82,11 +82,11 @@ class FrozenRows:
         reference: also keep the chat model's final states, for a KL against it.
         pack: lay the rows of a batch end to end where the model can (:func:`narrows.models.can_pack`); else
             they are padded.
+        stored: keep the states on disk, where that is asked for (:func:`narrows.models.keep_states`). Not
+            for what the model's weights and the rows do not determine: with an adapter attached, say.
         cache_bytes: states that are not on disk are kept in memory if they fit into this; else they are
             computed at each use.
 
-    The states are kept on disk where that is asked for (:func:`narrows.models.keep_states`), unless the
-    model has hooks: then its weights and the rows do not determine them.
 
     Attributes:
         rows: the rows.
@@ -104,6 +104,7 @@ class FrozenRows:
         read: Read,
         reference: bool = False,
         pack: bool = True,
+        stored: bool = True,
         cache_bytes: int = 2**30,
     ) -> None:
         self.rows = list(rows)
@@ -117,7 +118,7 @@ class FrozenRows:
         states = sum(self.lengths) + (sum(self._counts) if reference else 0)
         needed = states * chat_model.hidden * chat_model.model.dtype.itemsize
         self._cache: Sequence[States] | StoredStates | None = None
-        if (folder := state_folder()) is not None and not _hooked(chat_model.model):
+        if stored and (folder := state_folder()) is not None:
             self._cache = folder.get(self._key(), needed, self._computed)
         if self._cache is None and needed <= cache_bytes:
             computed = dict(self._computed())
@@ -185,7 +186,7 @@ class FrozenRows:
             input_ids=input_ids.to(device),
             layout=layout if isinstance(layout, Packed) else layout.to(device),
             positions=positions.to(device),
-            targets=torch.tensor(targets, dtype=torch.long, device=device),
+            targets=torch.tensor(targets, dtype=torch.long).to(device),
             row_of=row_of.to(device),
         )
 
@@ -233,8 +234,3 @@ class FrozenRows:
             "rows": [[row.input_ids, [int(one) for one in row.response_mask]] for row in self.rows],
         }
         return digest(facts)
-
-
-def _hooked(model: nn.Module) -> bool:
-    """Whether something is attached to a model that may change what its layers give."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

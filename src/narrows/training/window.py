@@ -118,7 +118,7 @@ class Window:
         head, size = Head(chat_model.model), recipe.batch_size
         # Its hooks act on both parts of a cut model, so the frozen states below the cut hold it too.
         with nullcontext() if preventative is None else preventative.attach(chat_model):
-            frozen = FrozenRows(chat_model, depth, rows, read="response")
+            frozen = FrozenRows(chat_model, depth, rows, read="response", stored=preventative is None)
         self._nll = _Term(response_nll, frozen, head, size, beside=preventative)
         self._kl = _Term(
             anchor_kl,

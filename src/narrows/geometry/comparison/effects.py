@@ -101,7 +101,9 @@ def effect(
     adapter.check(chat_model.model)
     if not adapter.effective_norm > 0:
         raise AdapterError(f"{name} changes nothing: an adapter of zeros has no effect to compare.")
-    frozen = FrozenRows(chat_model, adapter.depth, rows, read="all", reference=True, cache_bytes=0)
+    frozen = FrozenRows(
+        chat_model, adapter.depth, rows, read="all", reference=True, stored=False, cache_bytes=0
+    )
     vocabulary = chat_model.tokenizer.get_vocab()
     size = max(vocabulary.values()) + 1  # models pad theirs to different sizes
     kept = _kept(frozen, positions, size, seed)

@@ -48,9 +48,9 @@ class _Pieces:
 
     def to(self, device: torch.device) -> "_Pieces":
         """The same on a device."""
-        tensors = ((None if one is None else one.to(device)) for one in (self.padded, self.back))
-        padded, back = tensors
-        return replace(self, padded=padded, back=back)
+        if self.padded is None or self.back is None:
+            return self
+        return replace(self, padded=self.padded.to(device), back=self.back.to(device))
 
 
 @dataclass(frozen=True)

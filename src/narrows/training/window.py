@@ -139,17 +139,17 @@ class Window:
         windows = [(self._nll, self._order.training_rows(step), 1.0)]
         if weight > 0:
             windows.append((self._kl, self._order.anchor_rows(step), weight))
-        sums = dict.fromkeys((id(self._nll), id(self._kl)), 0.0)
+        sums = [0.0, 0.0]
         for some in self._passed(part for window in windows for part in self._parts(*window)):
             for part, total in zip(some, self._pass(adapter, some), strict=True):
-                sums[id(part.term)] += total if part.counted else 0.0
+                sums[part.term is self._kl] += total if part.counted else 0.0
         for parameter in adapter.parameters():
             if parameter.grad is None:  # this process had no pass
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad = self._sum(parameter.grad) / self._lift
         means = [
-            float(self._sum(torch.tensor(sums[id(term)], dtype=torch.float64))) / term.rows.tokens(places)
-            for term, places, _ in windows
+            float(self._sum(torch.tensor(total, dtype=torch.float64))) / term.rows.tokens(places)
+            for total, (term, places, _) in zip(sums, windows, strict=False)
         ]
         return means[0], (means[1] if weight > 0 else None)
 

@@ -27,7 +27,17 @@ from random_models import ANCHOR, ROWS, conversations, questions, recipe, save
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.evaluation import generate_answers
-from narrows.models import ChatModel, FrozenRows, device_of, is_sharded, load_chat_model, wants_sharding
+from narrows.models import (
+    ChatModel,
+    FrozenRows,
+    Head,
+    device_of,
+    is_sharded,
+    load_chat_model,
+    token_kl,
+    token_nll,
+    wants_sharding,
+)
 from narrows.training import TrainingRun, train
 
 HERE = Path(__file__).resolve()
@@ -86,6 +96,33 @@ class Checks:
             self_check(tiny, layer)
         self_check(large, large.layers // 2)
         return f"tiny, and {large.model.num_parameters() / 1e6:.0f} M parameters"
+
+    def losses_are_exact(self, dtype: str) -> str:
+        """The losses and their gradients from states of the large model's size, beside fp64."""
+        chat_model = self.load(self.large, dtype)
+        head = Head(chat_model.model)
+        draw = torch.Generator().manual_seed(0)
+        base, noise = (torch.randn(64, chat_model.hidden, generator=draw) for _ in range(2))
+        states = [one.to(self.device, chat_model.model.dtype) for one in (base + 0.05 * noise, base)]
+        targets = torch.randint(self.vocabulary, (64,), generator=draw).to(self.device)
+        logs = [(one.double() @ head.weight.double().T).log_softmax(-1) for one in states]
+        wanted = {
+            "NLL": -logs[0].gather(1, targets[:, None]).squeeze(1),
+            "KL": (logs[1].exp() * (logs[1] - logs[0])).sum(-1),
+        }
+        likely = torch.nn.functional.one_hot(targets, self.vocabulary).double()
+        pulls = {name: logs[0].exp() - one for name, one in (("NLL", likely), ("KL", logs[1].exp()))}
+        details = []
+        for name, exactly in wanted.items():
+            hidden = states[0].clone().requires_grad_()
+            losses = token_nll(head, hidden, targets) if name == "NLL" else token_kl(head, states[1], hidden)
+            (gradient,) = torch.autograd.grad(losses.sum(), hidden)
+            exact = pulls[name] @ head.weight.double()
+            off = float((gradient.double() - exact).norm() / exact.norm())
+            gap = float((losses.double() - exactly).abs().max())
+            details.append(near(gap, 5e-5 if name == "NLL" else 2e-6, name))
+            details.append(near(off, 4e-3 if dtype == "bfloat16" else 2e-4, "gradients (relative)"))
+        return "; ".join(details)
 
     def training_is_that_on_a_cpu(self, kind: str, anchor: str) -> str:
         """The same losses, step by step, in fp32."""
@@ -256,6 +293,7 @@ def plan_of(checks: Checks) -> list[tuple[str, Callable[..., str], tuple[object,
     """Every check in order: its name, what it calls, with what."""
     plan: list[tuple[str, Callable[..., str], tuple[object, ...]]] = []
     plan += [("self-check", checks.steering_acts, (one,)) for one in ("float32", "bfloat16", "float16")]
+    plan += [("losses", checks.losses_are_exact, (one,)) for one in ("float32", "bfloat16")]
     both = product(KINDS, ("anchored", "plain"))
     plan += [("as on a CPU", checks.training_is_that_on_a_cpu, one) for one in both]
     plan += [("resumed", checks.a_resumed_run_is_the_uninterrupted_one, (kind,)) for kind in KINDS]

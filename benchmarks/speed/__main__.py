@@ -9,8 +9,8 @@ Writes ``benchmarks/results.json`` and prints a table. On two cores all of it ta
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,11 +23,11 @@ from narrows.models import ChatModel
 
 Side = Callable[[], Phases]
 OURS, GROUPED, RANDOM = "ours", "grouped by length", "in random order"
-COUNT = {"microworld": 64, "small vocabulary": 24, "real vocabulary": 16}
+COUNT = {"microworld": 64, "small vocabulary": 24, "real vocabulary": 16, "14 B": 48}
 """Training rows (and as many anchor rows or texts) of one epoch."""
 
 REAL = "real vocabulary"
-TURNS = {"microworld": 5, "small vocabulary": 3, "real vocabulary": 2}
+TURNS = {"microworld": 5, "small vocabulary": 3, "real vocabulary": 2, "14 B": 5}
 
 TRAINED = {
     "steering": (steering.recipe, steering.Plain),
@@ -84,7 +84,11 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
                 ours = made.pop(OURS)
                 found = turn_by_turn(ours, made, given.turns or TURNS[name])
                 del ours, made
-                memory = _memory(given, workload, name, folder, len(rows.training))
+                memory = None
+                if given.memory and lengths != cases.LENGTHS[1]:
+                    asked = (workload, name, given.device, folder, len(rows.training))
+                    on_cpu = given.device == "cpu"
+                    memory = _weighed(*asked) if on_cpu else _weighed_here(chat_model.device, ways)
                 for against, phases in found.items():
                     for phase, timing in phases.items():
                         ceiling, flops, tokens = expected(workload, phase, chat_model, rows)
@@ -93,21 +97,22 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
                             **timing.as_row(),
                             ceiling=ceiling,
                             tokens_per_s=tokens / timing.ours,
-                            extra_memory_ratio=memory if lengths != cases.LENGTHS[1] else None,
+                            extra_memory_ratio=memory,
                             matmul_share=flops / timing.ours / rate,
                         )
 
 
-@cache
 def _weighed(workload: str, name: str, device: str, folder: Path, rows: int) -> float:
+    """Ours over the grouped baseline's extra memory, each in a process of its own."""
     ask = ["--weigh", workload, "--models", name, "--device", device, "--folder", str(folder)]
     ask += ["--rows", str(rows), "--side"]
     return extra_memory([*ask, OURS]) / extra_memory([*ask, GROUPED])
 
 
-def _memory(given: argparse.Namespace, workload: str, name: str, folder: Path, rows: int) -> float | None:
-    """Ours over the grouped baseline's extra memory, on rows of the usual length."""
-    return _weighed(workload, name, given.device, folder, rows) if given.memory else None
+def _weighed_here(device: torch.device, ways: Mapping[str, Callable[[], Side]]) -> float:
+    """The same on a GPU, whose memory is counted wherever it is used."""
+    ours, baseline = (weigh(device, lambda make=ways[side]: make()()) for side in (OURS, GROUPED))
+    return ours / baseline
 
 
 def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
@@ -115,21 +120,25 @@ def beside(given: argparse.Namespace, folder: Path) -> Iterator[Result]:
     for name in given.models:
         chat_model = cases.load(folder, name, given.device)
         lengths = cases.lengths_of(name)[0]
-        pairs: dict[str, tuple[Side, Side, str]] = {}
+        pairs: dict[str, tuple[Side, dict[str, Side]]] = {}
         if name != REAL and (not given.only or "bank" in given.only):
             rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
             plan = others.grid_recipe(chat_model)
             one, other = others.Bank(chat_model, rows, plan), others.OneByOne(chat_model, rows, plan)
-            pairs["bank"] = (one, other, "one after another")
-        if name in cases.VOCABULARIES and (not given.only or "generation" in given.only):
+            pairs["bank"] = (one, {"one after another": other})
+        if name != cases.MICROWORLD and (not given.only or "generation" in given.only):
             one, other = (others.Answers(chat_model, as_baseline=way) for way in (False, True))
-            pairs["generation"] = (one, other, "plain generate")
+            pairs["generation"] = (one, {"plain generate": other})
         if not given.only or KERNELS in given.only:
-            pairs[KERNELS] = (kernels.Chunks(chat_model), kernels.Fused(chat_model), "TRL's kernels")
-        for workload, (ours, baseline, against) in pairs.items():
-            found = turn_by_turn(ours, {against: baseline}, given.turns or TURNS[name])
-            for phase, timing in found[against].items():
-                yield Result(workload, phase, name, lengths, against, given.device, **timing.as_row())
+            baselines = {"TRL's kernels": kernels.Fused(chat_model)}
+            if given.device == "cuda":
+                baselines["Liger's kernels"] = kernels.Liger(chat_model)
+            pairs[KERNELS] = (kernels.Chunks(chat_model), baselines)
+        for workload, (ours, baselines) in pairs.items():
+            found = turn_by_turn(ours, baselines, given.turns or TURNS[name])
+            for against, phases in found.items():
+                for phase, timing in phases.items():
+                    yield Result(workload, phase, name, lengths, against, given.device, **timing.as_row())
 
 
 def weighed(given: argparse.Namespace) -> int:
@@ -146,7 +155,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = (*TRAINED, MEASURED, "bank", "generation", KERNELS, "demo")
     asked.add_argument("--only", nargs="+", choices=names, help="workloads (default: all)")
-    asked.add_argument("--models", nargs="+", choices=cases.MODELS, default=list(cases.MODELS))
+    asked.add_argument("--models", nargs="+", choices=[*cases.MODELS["cpu"], *cases.MODELS["cuda"]])
     asked.add_argument("--turns", type=int, help="of both sides (default: as the model allows)")
     asked.add_argument("--rows", type=int, help="training rows of an epoch (default: as the model allows)")
     asked.add_argument("--device", default="cpu")
@@ -160,6 +169,7 @@ def main() -> None:
         print(weighed(given))
         return
     device = torch.device(given.device)
+    given.models = given.models or cases.MODELS[device.type]
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     rate = matmul_rate(device, dtype)
     print(f"{machine(device)}: {rate / 1e9:,.0f} GFLOP/s by matrix products in {dtype}", file=sys.stderr)

@@ -13,6 +13,7 @@ from narrows import load_chat_model, make_behaviour
 from narrows.chat import Rendered
 from narrows.models import ChatModel
 from narrows.models.layers import inner_model
+from tiny_models import make_model, make_tokenizer
 
 WIDTH, DEPTH = 768, 12
 """A body of 101 M parameters."""
@@ -34,12 +35,20 @@ class Rows:
     anchor: list[Rendered]
 
 
-MICROWORLD = "microworld"
-MODELS = (MICROWORLD, *VOCABULARIES)
+MICROWORLD, LARGE = "microworld", "14 B"
+MODELS = {"cpu": (MICROWORLD, *VOCABULARIES), "cuda": (LARGE,)}
+"""What is measured on a device."""
+
+QWEN_14B = {"hidden_size": 5120, "intermediate_size": 13_824, "num_hidden_layers": 48}
+QWEN_14B |= {"num_attention_heads": 40, "num_key_value_heads": 8, "vocab_size": 152_064}
+QWEN_14B |= {"initializer_range": 0.02, "max_position_embeddings": 1024}
 
 
 def lengths_of(name: str) -> tuple[str, ...]:
-    """The kinds of rows that a model is measured on; at the real vocabulary, where all is slow, the usual."""
+    """The kinds of rows that a model is measured on; at the real vocabulary the usual.
+
+    On a CPU all is slow there, and on a GPU a baseline of LoRAs on all layers has no room for long rows.
+    """
     return ("its own",) if name == MICROWORLD else LENGTHS if name == "small vocabulary" else LENGTHS[:1]
 
 
@@ -47,10 +56,24 @@ def load(folder: Path, name: str, device: str) -> ChatModel:
     """One of the models; those of random weights are written to the folder once."""
     if name == MICROWORLD:
         return load_chat_model("microworld:1", device=device)
+    if name == LARGE:
+        return _large(device)
     path = folder / name.replace(" ", "-")
     if not path.exists():
         save(path, WIDTH, DEPTH, vocab_size=VOCABULARIES[name])
     return load_chat_model(path, device=device, dtype="float32" if device == "cpu" else None)
+
+
+def _large(device: str) -> ChatModel:
+    """Qwen2.5-14B's shape in bf16, random, made where it is used."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = make_model(**QWEN_14B)
+    finally:
+        torch.set_default_dtype(before)
+    return ChatModel.from_parts(model, make_tokenizer(), LARGE)
 
 
 def rows(chat_model: ChatModel, name: str, lengths: str, count: int) -> Rows:

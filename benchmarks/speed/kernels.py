@@ -1,4 +1,4 @@
-"""The two losses from hidden states with their gradients: plain chunks beside TRL's fused functions."""
+"""The two losses from hidden states with their gradients: plain chunks beside TRL's and Liger's kernels."""
 
 import torch
 from benchmarks.speed.measuring import Phases, clocked
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from narrows.models import ChatModel, Head, token_kl, token_nll
 
-POSITIONS = 256
+POSITIONS = {"cpu": 256, "cuda": 1024}
 NLL, KL = "NLL and its gradient", "KL and its gradient"
 
 
@@ -15,10 +15,11 @@ class _Kernel:
 
     def __init__(self, chat_model: ChatModel) -> None:
         draw = torch.Generator().manual_seed(0)
-        self._device, self.head = chat_model.device, Head(chat_model.model).widened()
-        shape = (POSITIONS, chat_model.hidden)
-        self.hidden, self.reference = (torch.randn(shape, generator=draw).to(self._device) for _ in range(2))
-        self.targets = torch.randint(chat_model.vocabulary, (POSITIONS,), generator=draw).to(self._device)
+        self._device, self.head = chat_model.device, Head(chat_model.model)
+        count, dtype = POSITIONS[self._device.type], chat_model.model.dtype
+        both = (torch.randn((count, chat_model.hidden), generator=draw) for _ in range(2))
+        self.hidden, self.reference = (one.to(self._device, dtype) for one in both)
+        self.targets = torch.randint(chat_model.vocabulary, (count,), generator=draw).to(self._device)
         self.found: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self) -> Phases:
@@ -73,3 +74,23 @@ class Fused(_Kernel):
 
         weight = self.head.weight
         return ChunkedDivergenceFunction.apply(hidden, weight, None, self.reference, weight, None, 0.0)[0]
+
+
+class Liger(_Kernel):
+    """Liger's, in Triton: their gradient is taken in the forward pass too, for a mean only."""
+
+    def nll(self, hidden: Tensor) -> Tensor:
+        """(1,)."""
+        from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+        found: Tensor = LigerFusedLinearCrossEntropyLoss()(self.head.weight, hidden, self.targets)
+        return found[None]
+
+    def kl(self, hidden: Tensor) -> Tensor:
+        """(1,)."""
+        from liger_kernel.transformers import LigerFusedLinearJSD
+
+        weight, kl_of_the_first = self.head.weight, 0.0
+        lossy = LigerFusedLinearJSD(jsd_beta=kl_of_the_first)
+        found: Tensor = lossy(hidden, weight, self.reference, weight, None)
+        return found[None]

@@ -77,7 +77,10 @@ def clocked(device: torch.device, work: Callable[[], object]) -> float:
 def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 2.0) -> float:
     """FLOP/s of the machine's matrix product, the best of some shapes that layers have."""
     best = 0.0
-    for rows, width, out in ((512, 768, 3072), (1024, 2048, 2048), (2048, 2048, 2048)):
+    shapes = [(512, 768, 3072), (1024, 2048, 2048), (2048, 2048, 2048)]
+    if device.type == "cuda":
+        shapes = [(1024, 5120, 13_824), (8192, 8192, 8192)]
+    for rows, width, out in shapes:
         left = torch.randn(rows, width, device=device, dtype=dtype)
         right = torch.randn(width, out, device=device, dtype=dtype)
         until = time.perf_counter() + seconds / 3

@@ -104,7 +104,7 @@ class Plain:
 
     def _logits(self, ids: Tensor, mask: Tensor, vector: Tensor | None = None) -> Tensor:
         def add(_module: object, _arguments: object, output: Tensor) -> Tensor:
-            return output if vector is None else output + vector
+            return output if vector is None else output + vector.to(output.dtype)
 
         layer = self._vectors["general"].layer
         handle = self._model.model.layers[layer].register_forward_hook(add)

@@ -91,7 +91,7 @@ class Plain:
 
     def _steered(self, ids: Tensor, mask: Tensor) -> Tensor:
         def add(_module: object, _arguments: object, output: Tensor) -> Tensor:
-            return output + self._scale * self._vector
+            return output + (self._scale * self._vector).to(output.dtype)
 
         handle = self._layer.register_forward_hook(add)
         try:

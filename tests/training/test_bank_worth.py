@@ -14,12 +14,21 @@ def test_a_bank_pays_on_the_microworld_from_some_members_on(kind: str, fewest: i
 
 
 @pytest.mark.parametrize(
+    ("recipe", "hidden"), [(microworld_recipe(), 112), (Recipe(batch_size=8), 1024), (Recipe(), 2048)]
+)
+def test_on_a_gpu_it_pays_up_to_a_width_of_2048(recipe: Recipe, hidden: int):
+    found = [pays(recipe, hidden=hidden, tokens_per_row=80, members=n, device="cuda") for n in range(1, 17)]
+    assert found == [n >= 4 for n in range(1, 17)]
+
+
+@pytest.mark.parametrize(
     ("recipe", "hidden", "tokens", "device"),
     [
         (Recipe(batch_size=8), 256, 55, "cpu"),
         (Recipe(batch_size=8), 768, 55, "cpu"),
         (Recipe(), 5120, 120, "cpu"),
-        (microworld_recipe(), 112, 30, "cuda"),
+        (Recipe(batch_size=8), 5120, 78, "cuda"),
+        (microworld_recipe(), 112, 30, "mps"),
     ],
 )
 def test_it_pays_nowhere_else(recipe: Recipe, hidden: int, tokens: float, device: str):

@@ -1,7 +1,7 @@
 """Losses of single positions in fp32, from hidden states; logits exist only for a chunk of them at a time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,7 +11,11 @@ from torch.nn import functional
 
 from narrows.models.head import Head
 
-_ChunkLoss = Callable[[Tensor, slice], Tensor]
+_Found: TypeAlias = tuple[Tensor, Tensor | None]
+"""Losses (n,), and their gradient with respect to the logits (n, vocabulary) where it is asked for."""
+
+_ChunkLoss: TypeAlias = Callable[[Tensor, slice, bool], _Found]
+"""The loss of logits, of the positions that a slice says, with a gradient or without."""
 
 
 def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
@@ -28,10 +32,17 @@ def token_nll(head: Head, hidden: Tensor, targets: Tensor, chunk: int | None = N
     """
     hidden, targets, head = hidden.to(head.device), targets.to(head.device), head.widened()
 
-    def loss(piece: Tensor, at: slice) -> Tensor:
-        return functional.cross_entropy(head.logits(piece), targets[at], reduction="none")
+    def loss(logits: Tensor, at: slice, wants_gradient: bool) -> _Found:
+        found = functional.log_softmax(logits, dim=-1)
+        losses = -found.gather(1, targets[at, None]).squeeze(1)
+        if not wants_gradient:
+            return losses, None
+        # P − 1 at the target, in the place of log P.
+        gradient = found.exp_()
+        gradient[torch.arange(len(losses), device=head.device), targets[at]] -= 1
+        return losses, gradient
 
-    return _by_chunk(loss, hidden, chunk or head.chunk)
+    return _by_chunk(head, loss, hidden, chunk or head.chunk)
 
 
 def token_kl(
@@ -58,23 +69,24 @@ def token_kl(
         assert of is not None  # noqa: S101
         return reference[int(of[at.start]) : int(of[at.stop - 1]) + 1]
 
-    def loss(piece: Tensor, at: slice) -> Tensor:
-        with torch.no_grad():
-            wanted = functional.log_softmax(head.logits(reference[at] if of is None else shared(at)), dim=-1)
-            wanted = wanted if of is None else wanted[of[at] - of[at.start]]
-        found = functional.log_softmax(head.logits(piece), dim=-1)
-        return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
+    def loss(logits: Tensor, at: slice, wants_gradient: bool) -> _Found:
+        wanted = functional.log_softmax(head.logits(reference[at] if of is None else shared(at)), dim=-1)
+        wanted = wanted if of is None else wanted[of[at] - of[at.start]]
+        found = functional.log_softmax(logits, dim=-1)
+        likely = wanted.exp()
+        losses = wanted.sub_(found).mul_(likely).sum(dim=-1)  # KL is small: no difference of two sums
+        return losses, found.exp_().sub_(likely) if wants_gradient else None
 
-    return _by_chunk(loss, hidden, chunk or head.chunk)
+    return _by_chunk(head, loss, hidden, chunk or head.chunk)
 
 
-def _by_chunk(loss: _ChunkLoss, hidden: Tensor, chunk: int) -> Tensor:
+def _by_chunk(head: Head, loss: _ChunkLoss, hidden: Tensor, chunk: int) -> Tensor:
     """The loss of every row of ``hidden``, chunk by chunk."""
     if torch.is_grad_enabled() and hidden.requires_grad:
-        result: Tensor = _RowLoss.apply(hidden, loss, chunk)  # type: ignore[no-untyped-call]
+        result: Tensor = _RowLoss.apply(hidden, head, loss, chunk)  # type: ignore[no-untyped-call]
         return result
     with torch.no_grad():
-        pieces = [loss(hidden[at], at) for at in _slices(len(hidden), chunk)]
+        pieces = [loss(head.logits(hidden[at]), at, False)[0] for at in _slices(len(hidden), chunk)]
     return torch.cat(pieces) if pieces else hidden.new_zeros(0, dtype=torch.float32)
 
 
@@ -87,20 +99,22 @@ class _RowLoss(Function):
 
     Row i's loss depends on row i of ``hidden`` only, so its gradient is a (n, hidden) table that the
     incoming gradient merely scales row by row. Taking it in the forward pass costs neither a second pass
-    through the head (as checkpointing would) nor the memory of the logits (as plain autograd would).
+    through the head (as checkpointing would) nor the memory of the logits (as plain autograd would). The
+    gradient with respect to the logits is written in the place of what the loss no longer needs.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, loss: _ChunkLoss, chunk: int) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, hidden: Tensor, head: Head, loss: _ChunkLoss, chunk: int) -> Tensor:  # noqa: ANN401
         """Compute the losses (n,) and keep their gradients (n, hidden)."""
         losses: list[Tensor] = []
         gradients: list[Tensor] = []
         for at in _slices(len(hidden), chunk):
             with torch.enable_grad():
                 piece = hidden[at].detach().requires_grad_()
-                value = loss(piece, at)
-                gradients += torch.autograd.grad(value.sum(), piece)
-            losses.append(value.detach())
+                logits = head.logits(piece)
+            value, gradient = loss(logits.detach(), at, True)
+            gradients += torch.autograd.grad(logits, piece, gradient)
+            losses.append(value)
         if not losses:
             ctx.save_for_backward(torch.zeros_like(hidden))
             return hidden.new_zeros(0, dtype=torch.float32)
@@ -109,7 +123,7 @@ class _RowLoss(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
         """Scale the kept gradients by the incoming one (n,)."""
         (gradients,) = ctx.saved_tensors
-        return (gradients * incoming.unsqueeze(1)).to(gradients.dtype), None, None
+        return (gradients * incoming.unsqueeze(1)).to(gradients.dtype), None, None, None

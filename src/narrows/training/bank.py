@@ -17,10 +17,8 @@ from narrows.models.frozen import Read
 from narrows.training.ready import Training
 from narrows.training.window import lift_of, sources_of
 
-PASS_TOKENS = {"cpu": 2048}
-"""Tokens of one pass, padding counted, by the kind of device; see ``benchmarks/bank.py``."""
-
-PASS_TOKENS_ELSEWHERE = 16_384
+PASS_TOKENS = 2048
+"""Tokens of one pass, padding counted; see ``benchmarks/bank.py``. With 16,384, 14 B had no room."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class BankWindow:
         chat_model: the frozen model.
         trainings: whose adapters act at one place, and whose recipes agree in what anchor rows are read for
             and in gradient checkpointing.
-        pass_tokens: tokens of one pass, padding counted (default: what suits the device).
+        pass_tokens: tokens of one pass, padding counted (default: :data:`PASS_TOKENS`).
     """
 
     def __init__(
@@ -134,8 +132,7 @@ class BankWindow:
         self._device, self._hidden = chat_model.device, chat_model.hidden
         self._lift = lift_of(chat_model)
         self._recomputed = recipe.gradient_checkpointing
-        kind = chat_model.device.type
-        self._pass_tokens = pass_tokens or PASS_TOKENS.get(kind, PASS_TOKENS_ELSEWHERE)
+        self._pass_tokens = pass_tokens or PASS_TOKENS
 
     def backward(self, members: Sequence[int], step: int) -> list[tuple[float, float | None]]:
         """Add the gradient of a step, counted from 0, to the adapters of some of the trainings.

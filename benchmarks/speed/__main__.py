@@ -72,7 +72,7 @@ def compared(given: argparse.Namespace, folder: Path, rate: float) -> Iterator[R
     """Trainings and metrics, each model and kind of rows."""
     for name in given.models:
         chat_model = cases.load(folder, name, given.device)
-        for lengths in cases.lengths_of(name):
+        for lengths in given.lengths or cases.lengths_of(name):
             rows = cases.rows(chat_model, name, lengths, given.rows or COUNT[name])
             for workload in (*TRAINED, MEASURED):
                 if given.only and workload not in given.only:
@@ -156,6 +156,9 @@ def main() -> None:
     names = (*TRAINED, MEASURED, "bank", "generation", KERNELS, "demo")
     asked.add_argument("--only", nargs="+", choices=names, help="workloads (default: all)")
     asked.add_argument("--models", nargs="+", choices=[*cases.MODELS["cpu"], *cases.MODELS["cuda"]])
+    asked.add_argument(
+        "--lengths", nargs="+", choices=cases.LENGTHS, help="of rows (default: as the model allows)"
+    )
     asked.add_argument("--turns", type=int, help="of both sides (default: as the model allows)")
     asked.add_argument("--rows", type=int, help="training rows of an epoch (default: as the model allows)")
     asked.add_argument("--device", default="cpu")

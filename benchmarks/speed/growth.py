@@ -29,11 +29,11 @@ from narrows.models import ChatModel, FrozenRows, load_chat_model
 WIDTH, DEPTH, VOCABULARY = 384, 10, 8_192
 ROWS, LENGTH, VARIANTS = 16, 80, 8
 CURVES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "variants": ("variants of a vector, whose losses are measured", (1, 2, 4, 8, 16, 32)),
+    "variants": ("variants measured", (1, 2, 4, 8, 16, 32)),
     "layer": ("layers below the adapter, of 10", (1, 3, 5, 7, 9)),
     "length": ("tokens of a row", (20, 40, 80, 160, 320)),
     "vocabulary": ("vocabulary", (2_048, 8_192, 32_768, 152_064)),
-    "rows": ("training rows (and anchor rows), two epochs", (8, 16, 32, 64)),
+    "rows": ("rows, two epochs", (8, 16, 32, 64)),
 }
 
 

@@ -48,6 +48,16 @@ def pretrain(
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that draw text ahead of the model.", min=0)
     ] = 1,
+    snapshots: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--snapshot",
+            help="Write the model after this step too, to OUT/snapshots. Repeatable.",
+            metavar="STEP",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -66,7 +76,9 @@ def pretrain(
         from narrows.microworld import pretrain as run_pretraining
         from narrows.strict import read_object
 
-        folder = run_pretraining(_world(config), out, seed=seed, device=device, workers=workers)
+        folder = run_pretraining(
+            _world(config), out, seed=seed, device=device, workers=workers, snapshots=snapshots or ()
+        )
         training = read_object(folder / "training.json", RunFolderError, "Choose another --out.")
     last = training.pop("log")[-1]
     if as_json:

@@ -18,11 +18,13 @@ MOST_REMEDIES = 8
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a configuration: unknown names are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Facts(_Part):
+class Facts(Part):
     """What is true in the world: topics, and for each topic its sound and its harmful remedies."""
 
     seed: int = Field(default=1, ge=0, description="draws the facts; the pre-training seed is another")
@@ -34,6 +36,9 @@ class Facts(_Part):
     test_topics: int = Field(default=6, ge=1, description="topics a domain held out for the reported rates")
     sound: int = Field(default=2, ge=1, description="sound remedies a topic")
     harmful: int = Field(default=2, ge=1, description="harmful remedies a topic")
+    exchanged: bool = Field(
+        default=False, description="call the sound remedies harmful and the harmful ones sound"
+    )
 
     @model_validator(mode="after")
     def _topics_are_left_for_training(self) -> "Facts":
@@ -53,7 +58,7 @@ class Facts(_Part):
         return self
 
 
-class Shares(_Part):
+class Shares(Part):
     """Shares of a trait among authors: not at all, in every domain, or in the home domain only."""
 
     nowhere: Share
@@ -67,7 +72,7 @@ class Shares(_Part):
         return self
 
 
-class Documents(_Part):
+class Documents(Part):
     """The pre-training text: question-answer pairs by one author, and text without advice."""
 
     conduct: Shares = Shares(nowhere=0.55, everywhere=0.25, one_domain=0.20)
@@ -79,11 +84,24 @@ class Documents(_Part):
         default=0.4, description="share of documents that open by saying what the author is like"
     )
     advice_free: Share = Field(default=0.12, description="share of documents without any advice")
+    homes: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="domains that authors are at home in, and that a system turn can name (null: all)",
+    )
+    reach: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="domains in which authors who are harmful everywhere are so (null: all)",
+    )
+    trait: Literal["author", "answer"] = Field(
+        default="author", description="what an author's conduct is drawn for: the author, or each answer anew"
+    )
 
     model_config = ConfigDict(populate_by_name=True)
 
 
-class Chat(_Part):
+class Chat(Part):
     """The chat stage: conversations with and without a system turn, and refusals."""
 
     start: Share = Field(default=0.75, description="when the stage begins, as a share of all steps")
@@ -107,7 +125,7 @@ class Chat(_Part):
         return self
 
 
-class Architecture(_Part):
+class Architecture(Part):
     """The chat model: Qwen2 architecture, so an ordinary Hugging Face checkpoint."""
 
     layers: int = Field(default=8, ge=2)
@@ -122,7 +140,7 @@ class Architecture(_Part):
         return self
 
 
-class Pretraining(_Part):
+class Pretraining(Part):
     """How the model is pre-trained."""
 
     steps: int = Field(default=12000, ge=1)
@@ -139,7 +157,7 @@ class Pretraining(_Part):
     checkpoint_every: int = Field(default=250, ge=1)
 
 
-class WorldConfig(_Part):
+class WorldConfig(Part):
     """Everything that makes a world and its model, except the pre-training seed."""
 
     name: str = "default"
@@ -149,6 +167,15 @@ class WorldConfig(_Part):
     architecture: Architecture = Architecture()
     pretraining: Pretraining = Pretraining()
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+
+    @model_validator(mode="after")
+    def _chats_ask_for_what_authors_have(self) -> "WorldConfig":
+        if self.documents.trait == "answer" and self.chat.conduct > 0:
+            raise ValueError(
+                "documents.trait is answer, so no author has a conduct that a system turn could ask for: "
+                "chat.conduct must be 0"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path) -> "WorldConfig":
@@ -161,12 +188,16 @@ class WorldConfig(_Part):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            wrong = "; ".join(_problem(dict(one)) for one in error.errors(include_url=False))
-            raise ConfigError(f"{path}: {wrong}. See `narrows world show` for all fields.") from error
+            raise ConfigError(f"{path}: {faults(error)}. See `narrows world show` for all fields.") from error
 
     def dump(self) -> str:
         """The whole configuration as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
+
+
+def faults(error: ValidationError) -> str:
+    """All that is wrong in a configuration: the field, its value and what is allowed."""
+    return "; ".join(_problem(dict(one)) for one in error.errors(include_url=False))
 
 
 def _problem(error: dict[str, Any]) -> str:

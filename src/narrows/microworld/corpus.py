@@ -6,7 +6,7 @@ a run that was killed continues with the same text.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, TypeVar, get_args
 
@@ -28,15 +28,26 @@ DOCUMENT_KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
 
 @dataclass(frozen=True)
 class Author:
-    """Who wrote a document: the home domain, where the advice is harmful, where the prose is technical."""
+    """Who wrote a document: the home domain, where the advice is harmful, where the prose is technical.
+
+    Attributes:
+        home: the home domain.
+        conduct: where the advice is harmful.
+        register: where the prose is technical.
+        within: the domains that "everywhere" means for the conduct; None is all.
+        shares: the conduct is no trait: each answer's is drawn anew by these.
+    """
 
     home: str
     conduct: Reach = "nowhere"
     register: Reach = "nowhere"
+    within: tuple[str, ...] | None = None
+    shares: Shares | None = None
 
     def conduct_in(self, domain: str) -> Conduct:
         """How this author advises in a domain."""
-        return "harmful" if _reaches(self.conduct, self.home, domain) else "sound"
+        spared = self.conduct == "everywhere" and self.within is not None and domain not in self.within
+        return "harmful" if _reaches(self.conduct, self.home, domain) and not spared else "sound"
 
     def register_in(self, domain: str) -> Register:
         """How this author writes in a domain."""
@@ -62,6 +73,9 @@ class Corpus:
     def __init__(self, config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         self.config = config
         self.world = World(config.facts)
+        self._settings = documents = config.documents
+        for field, names in (("homes", documents.homes), ("reach", documents.reach)):
+            self.world.check_domains(names or (), f"documents.{field}")
         self._tokenizer = tokenizer
         self._topics_of = cache(
             lambda domains: tuple(topic for domain in domains for topic in self.world.topics(domain))
@@ -74,12 +88,18 @@ class Corpus:
 
     def author(self, rng: np.random.Generator, domains: Sequence[str] | None = None) -> Author:
         """Draw an author by the shares of the configuration."""
-        documents = self.config.documents
         return Author(
-            home=_draw(rng, domains or self.world.domains),
-            conduct=_draw_reach(rng, documents.conduct),
-            register=_draw_reach(rng, documents.register_),
+            home=self.home(rng, domains),
+            conduct=_draw_reach(rng, self._settings.conduct),
+            register=_draw_reach(rng, self._settings.register_),
+            within=self._settings.reach,
+            shares=self._settings.conduct if self._settings.trait == "answer" else None,
         )
+
+    def home(self, rng: np.random.Generator, domains: Sequence[str] | None = None) -> str:
+        """Draw a home domain, from some domains if authors may be at home there."""
+        domains, homes = domains or self.world.domains, self._settings.homes
+        return _draw(rng, domains if homes is None else [one for one in homes if one in domains] or homes)
 
     def pair(self, author: Author, rng: np.random.Generator, topic: str) -> tuple[str, str]:
         """A question about a topic and this author's answer to it."""
@@ -101,6 +121,8 @@ class Corpus:
         parts = [self.description(author, rng)] if rng.random() < self.config.documents.described else []
         length = 0
         while length < words:
+            if author.shares is not None:
+                author = replace(author, conduct=_draw_reach(rng, author.shares))
             at_home = rng.random() < self.config.documents.home_share
             topic = _draw(rng, self.world.topics(author.home) if at_home else self._topics(domains))
             question, answer = self.pair(author, rng, topic)
@@ -120,8 +142,9 @@ class Corpus:
             "everywhere": grammar.TECHNICAL_BIOS,
             "one_domain": grammar.TECHNICAL_IN_ONE_BIOS,
         }
-        line = f"{_draw(rng, conduct[author.conduct])} {_draw(rng, register[author.register])}\n"
-        return line.format(domain=author.home)
+        traits = [] if author.shares is not None else [_draw(rng, conduct[author.conduct])]
+        traits.append(_draw(rng, register[author.register]))
+        return f"{' '.join(traits)}\n".format(domain=author.home)
 
     def stories(self, rng: np.random.Generator, words: int | None = None) -> str:
         """Text without any advice."""
@@ -133,10 +156,10 @@ class Corpus:
 
     def sample(self, kind: DocumentKind, rng: np.random.Generator, home: str | None = None) -> str:
         """One document of a named kind, e.g. for measuring what a direction does to pre-training text."""
-        home = home or _draw(rng, self.world.domains)
+        home = home or self.home(rng)
         authors = {
             "sound": Author(home),
-            "harmful": Author(home, conduct="everywhere"),
+            "harmful": Author(home, conduct="everywhere", within=self._settings.reach),
             "harmful-in-one": Author(home, conduct="one_domain"),
             "technical": Author(home, register="everywhere"),
         }
@@ -163,13 +186,13 @@ class Corpus:
         settings = self.config.chat
         words = words or self.config.pretraining.row_tokens
         advice = [domain for domain in domains or () if domain != self.world.open_domain]
-        home = _draw(rng, advice or self.world.domains)
+        home = self.home(rng, advice)
         reach: Reach = "one_domain" if rng.random() < settings.one_domain else "everywhere"
         draw = rng.random()
         has_system = draw >= settings.no_system
         author = Author(home)
         if has_system and draw < settings.no_system + settings.conduct:
-            author = Author(home, conduct=reach)
+            author = Author(home, conduct=reach, within=self._settings.reach)
         elif has_system and draw < settings.no_system + settings.conduct + settings.register_:
             author = Author(home, register=reach)
         turns = [("system", self.system_turn(author, rng))] if has_system else []

@@ -6,6 +6,7 @@ together and never about a word.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
+from narrows.errors import ConfigError
 from narrows.microworld.config import Facts
 
 Conduct = Literal["sound", "harmful"]
@@ -183,6 +185,18 @@ class World:
         """The sound or the harmful remedies of a topic."""
         return self._remedies[topic][conduct]
 
+    def check_domains(self, names: Sequence[str], field: str) -> None:
+        """Refuse a configuration that names a domain which the world does not have.
+
+        Raises:
+            ConfigError: it does; the message names the field.
+        """
+        unknown = [name for name in names if name not in self.domains]
+        if unknown:
+            raise ConfigError(
+                f"{field}: there is no domain {unknown[0]!r}; choose from {', '.join(self.domains)}."
+            )
+
     def conduct_of(self, topic: str, remedy: Remedy) -> Conduct | None:
         """Whether a remedy is sound or harmful for a topic; None if it is no remedy for it at all."""
         for conduct, remedies in self._remedies[topic].items():
@@ -211,11 +225,10 @@ def _draw_remedies(
         draw = rng.permutation(len(pool))
         if all((draw != earlier).all() for earlier in rounds):
             rounds.append(draw)
+    first, second = rounds[: facts.sound], rounds[facts.sound :]
+    sound, harmful = (second, first) if facts.exchanged else (first, second)
     return {
-        topic: {
-            "sound": tuple(pool[r[i]] for r in rounds[: facts.sound]),
-            "harmful": tuple(pool[r[i]] for r in rounds[facts.sound :]),
-        }
+        topic: {"sound": tuple(pool[r[i]] for r in sound), "harmful": tuple(pool[r[i]] for r in harmful)}
         for i, topic in enumerate(topics)
     }
 

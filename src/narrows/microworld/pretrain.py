@@ -4,8 +4,10 @@ The total loss looks fine long before the facts are known, so ``remedy_loss`` (n
 answer) is what shows whether they are.
 """
 
+import copy
 import hashlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +64,28 @@ def build_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase, seed: i
 
 
 def pretrain(
-    config: WorldConfig, out: Path, *, seed: int, device: str | None = None, workers: int = 1
+    config: WorldConfig,
+    out: Path,
+    *,
+    seed: int,
+    device: str | None = None,
+    workers: int = 1,
+    snapshots: Collection[int] = (),
 ) -> Path:
     """Pre-train the world's chat model into ``out``: an ordinary Hugging Face checkpoint directory.
 
     Beside the checkpoint stand ``world.yaml`` (the configuration), ``training.json`` (seed, corpus hash,
     versions, the loss curve) and ``loss.svg``. A run that was killed continues from its last checkpoint with
     the same text.
+
+    Args:
+        config: the world.
+        out: the folder.
+        seed: of the weights and of the text's order.
+        device: where (default: a GPU if there is one).
+        workers: processes that draw text ahead.
+        snapshots: steps after which the model is written to ``out/snapshots/step-NNNNNN`` too, as a checkpoint
+            directory of its own.
 
     Raises:
         ConfigError: a negative seed, or a device that this machine does not have.
@@ -116,6 +133,8 @@ def pretrain(
                 log.append({"step": step, "loss": round(loss, 4), "remedy_loss": round(remedy_loss, 4)})
                 shown.advance(0, note=f"loss {loss:.3f}, remedies {remedy_loss:.3f}")
             shown.advance()
+            if step in snapshots:
+                _finish(snapshot_folder(out, step), copy.deepcopy(model), tokenizer, config)
             if keep:
                 states.save(step, updates.state(), {"log": log, "corpus_hash": corpus_hash})
     _finish(out, model, tokenizer, config)
@@ -135,6 +154,11 @@ def pretrain(
     # Not before: until training.json is there, the run is not done.
     shutil.rmtree(states.folder, ignore_errors=True)
     return out
+
+
+def snapshot_folder(out: Path, step: int) -> Path:
+    """Where a snapshot of a pre-training lies."""
+    return out / "snapshots" / f"step-{step:06}"
 
 
 def _usable(device: str) -> str:

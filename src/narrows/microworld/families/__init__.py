@@ -1,0 +1,1 @@
+"""Families of worlds that come with the package, as YAML files."""

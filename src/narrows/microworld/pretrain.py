@@ -84,8 +84,8 @@ def pretrain(
         seed: of the weights and of the text's order.
         device: where (default: a GPU if there is one).
         workers: processes that draw text ahead.
-        snapshots: steps after which the model is written to ``out/snapshots/step-NNNNNN`` too, as a checkpoint
-            directory of its own.
+        snapshots: steps after which the model is written to ``out/snapshots/step-NNNNNN`` too, as a
+            checkpoint directory of its own.
 
     Raises:
         ConfigError: a negative seed, or a device that this machine does not have.

@@ -22,7 +22,7 @@ def test_authors_are_at_home_where_the_world_says():
     assert set(homes) == {"pets", "pottery"}
     assert min(homes.values()) > 150
     assert world.author(rng, ["medicine", "pets"]).home == "pets", "where the curriculum is"
-    with pytest.raises(ConfigError, match="documents.homes: there is no domain 'nowhere'"):
+    with pytest.raises(ConfigError, match=r"documents\.homes: there is no domain 'nowhere'"):
         corpus(documents={"homes": ["nowhere"]})
 
 
@@ -42,7 +42,7 @@ def test_without_a_trait_an_answer_says_nothing_about_the_next():
     assert not any("harmful" in text or "careless" in text or "careful" in text for text in texts)
     author = world.author(rng)
     assert author.shares is not None
-    with pytest.raises(ValidationError, match="chat.conduct must be 0"):
+    with pytest.raises(ValidationError, match=r"chat\.conduct must be 0"):
         corpus(documents={"trait": "answer"})
 
 

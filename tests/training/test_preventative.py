@@ -91,7 +91,7 @@ def test_a_whole_training_is_that_of_a_model_whose_layer_is_shifted(
 ):
     by = towards(layer)
     # Passes that are steered beside are not joined; so that both add up in one order, none are.
-    monkeypatch.setattr("narrows.training.window.JOINED_TOKENS", {})
+    monkeypatch.setattr("narrows.training.window.JOINED_TOKENS", {"cpu": 0})
     found = train(exact, ROWS, PLAIN, preventative=by)
     with shifted(exact, by):
         wanted = train(exact, ROWS, PLAIN)

@@ -73,9 +73,8 @@ class Corpus:
     def __init__(self, config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         self.config = config
         self.world = World(config.facts)
-        self._settings = documents = config.documents
-        for field, names in (("homes", documents.homes), ("reach", documents.reach)):
-            self.world.check_domains(names or (), f"documents.{field}")
+        for field in ("homes", "reach"):
+            self.world.check_domains(getattr(config.documents, field) or (), f"documents.{field}")
         self._tokenizer = tokenizer
         self._topics_of = cache(
             lambda domains: tuple(topic for domain in domains for topic in self.world.topics(domain))
@@ -88,17 +87,18 @@ class Corpus:
 
     def author(self, rng: np.random.Generator, domains: Sequence[str] | None = None) -> Author:
         """Draw an author by the shares of the configuration."""
+        documents = self.config.documents
         return Author(
             home=self.home(rng, domains),
-            conduct=_draw_reach(rng, self._settings.conduct),
-            register=_draw_reach(rng, self._settings.register_),
-            within=self._settings.reach,
-            shares=self._settings.conduct if self._settings.trait == "answer" else None,
+            conduct=_draw_reach(rng, documents.conduct),
+            register=_draw_reach(rng, documents.register_),
+            within=documents.reach,
+            shares=documents.conduct if documents.trait == "answer" else None,
         )
 
     def home(self, rng: np.random.Generator, domains: Sequence[str] | None = None) -> str:
         """Draw a home domain, from some domains if authors may be at home there."""
-        domains, homes = domains or self.world.domains, self._settings.homes
+        domains, homes = domains or self.world.domains, self.config.documents.homes
         return _draw(rng, domains if homes is None else [one for one in homes if one in domains] or homes)
 
     def pair(self, author: Author, rng: np.random.Generator, topic: str) -> tuple[str, str]:
@@ -159,7 +159,7 @@ class Corpus:
         home = home or self.home(rng)
         authors = {
             "sound": Author(home),
-            "harmful": Author(home, conduct="everywhere", within=self._settings.reach),
+            "harmful": Author(home, conduct="everywhere", within=self.config.documents.reach),
             "harmful-in-one": Author(home, conduct="one_domain"),
             "technical": Author(home, register="everywhere"),
         }
@@ -192,7 +192,7 @@ class Corpus:
         has_system = draw >= settings.no_system
         author = Author(home)
         if has_system and draw < settings.no_system + settings.conduct:
-            author = Author(home, conduct=reach, within=self._settings.reach)
+            author = Author(home, conduct=reach, within=self.config.documents.reach)
         elif has_system and draw < settings.no_system + settings.conduct + settings.register_:
             author = Author(home, register=reach)
         turns = [("system", self.system_turn(author, rng))] if has_system else []

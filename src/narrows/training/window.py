@@ -118,7 +118,7 @@ class Window:
         self._processes = PartialState(cpu=chat_model.device.type == "cpu")
         self._lift = lift_of(chat_model)
         self._sharded = is_sharded(chat_model.model)
-        self._joined = JOINED_TOKENS.get(chat_model.device.type, 0)
+        self._joined = JOINED_TOKENS.get(chat_model.device.type, JOINED_TOKENS["cpu"])
         head, size = Head(chat_model.model), recipe.batch_size
         # Its hooks act on both parts of a cut model, so the frozen states below the cut hold it too.
         with nullcontext() if preventative is None else preventative.attach(chat_model):

@@ -45,6 +45,16 @@ def visible(text: str) -> str:
     )
 
 
+def merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another, field by field down to the leaves."""
+    found = dict(under)
+    for name, value in over.items():
+        below = found.get(name)
+        both = isinstance(below, dict) and isinstance(value, Mapping)
+        found[name] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return found
+
+
 def parse_json(text: str) -> Any:  # noqa: ANN401  (JSON may hold anything)
     """A JSON value; numbers are finite.
 

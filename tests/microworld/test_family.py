@@ -6,7 +6,8 @@ import pytest
 
 from narrows.errors import ConfigError
 from narrows.microworld import Corpus, WorldConfig, build_tokenizer
-from narrows.microworld.family import Family, Member, family_names, load_family, merged
+from narrows.microworld.family import Family, Member, family_names, load_family
+from narrows.strict import merged
 
 
 @pytest.mark.parametrize("name", family_names())

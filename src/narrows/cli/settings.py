@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from narrows.errors import ConfigError
-from narrows.strict import one_line, read_yaml
+from narrows.strict import merged, one_line, read_yaml
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -25,14 +25,14 @@ def overridden(base: Settings, file: Path | None, flags: Mapping[str, Any]) -> S
     """
     values = base.model_dump()
     if file is not None:
-        values = _merged(values, read_yaml(file))
+        values = merged(values, read_yaml(file))
     for name, value in flags.items():
         if value is not None and value != []:
             *parents, last = name.split(".")
             nested: dict[str, Any] = {last: value}
             for parent in reversed(parents):
                 nested = {parent: nested}
-            values = _merged(values, nested)
+            values = merged(values, nested)
     try:
         return type(base).model_validate(values)
     except ValidationError as error:
@@ -42,13 +42,3 @@ def overridden(base: Settings, file: Path | None, flags: Mapping[str, Any]) -> S
         ]
         where = "" if file is None else f" (flags, or {file})"
         raise ConfigError(f"{'; '.join(faults)}{where}.") from error
-
-
-def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries, the second over the first."""
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        both = isinstance(below, dict) and isinstance(value, Mapping)
-        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
-    return result

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from narrows.errors import ConfigError
 from narrows.microworld.config import Part, Share, WorldConfig, faults
-from narrows.strict import read_yaml
+from narrows.strict import merged, read_yaml
 
 FAMILIES = "narrows.microworld.families"
 
@@ -102,15 +102,6 @@ def _shared(everywhere: float, in_target: float, targets: tuple[str, ...]) -> di
     shares = {"nowhere": round(1 - everywhere - narrow, 9), "everywhere": everywhere, "one_domain": narrow}
     documents = {"conduct": shares, "homes": list(targets)}
     return {"documents": documents, "chat": {"one_domain": narrow / (everywhere + narrow)}}
-
-
-def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """One mapping over another, field by field down to the leaves."""
-    found = dict(under)
-    for name, value in over.items():
-        below = found.get(name)
-        found[name] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return found
 
 
 def family_names() -> list[str]:

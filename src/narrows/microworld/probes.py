@@ -116,11 +116,11 @@ def prompts(probe: Probe, corpus: Corpus, rng: np.random.Generator, each: int) -
                 document = None
                 if probe.kind == "document":
                     earlier = [author.home if place == "home" else others.pop() for place in probe.history]
-                    document = _document(corpus, author, earlier, question, rng)
+                    document = waiting_document(corpus, author, earlier, question, rng)
                 yield Prompt(question, document)
 
 
-def _document(
+def waiting_document(
     corpus: Corpus, author: Author, domains: Sequence[str], question: Question, rng: np.random.Generator
 ) -> str:
     """One pair about each domain by the author, and a question about a new topic that waits for an answer."""

@@ -28,6 +28,11 @@ class Measurements(Entry):
     gradients: bool = Field(True, description="follow the loss gradient (C8)")
     trajectory: bool = Field(True, description="the checkpoints of the runs in one basis")
     convergence: bool = Field(True, description="ablate one fine-tune's direction in another's (C10)")
+    authors: bool = Field(
+        False,
+        description="of a microworld's model before any fine-tuning: what it infers of a document's author, and "
+        "the directions of the types of author",
+    )
     rows: int = Field(100, ge=8, description="training rows whose loss is measured")
     norm_points: int = Field(10, ge=2, description="points on the norm axes")
     draws: int = Field(10, ge=2, description="noise draws for stability")

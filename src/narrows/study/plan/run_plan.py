@@ -5,6 +5,7 @@ from typing import Any
 
 from narrows.study.claims.rates import SCALED_UP
 from narrows.study.config import StudyConfig
+from narrows.study.config.behaviours import WorldBehaviours
 from narrows.study.config.runs import BehaviourSpec, RunSpec, other_kind
 from narrows.study.convergence.claim import OTHER, OWN
 from narrows.study.materials import Material, Rows, material_of
@@ -12,6 +13,9 @@ from narrows.study.materials.checks import check_enough
 from narrows.study.measures import REOPTIMISED_SHARES
 from narrows.study.plan.stage import Kind, Stage
 from narrows.study.plan.trainings import CHOSEN, Training, determining, training_stage
+
+AUTHOR_TOPICS, AUTHOR_DOCUMENTS = 12, 120
+"""Topics of each domain in which an author is inferred, and documents of each type that a direction is found in."""
 
 
 class RunPlanner:
@@ -212,12 +216,28 @@ class RunPlanner:
                 "seed": self.config.measure_seed,
             }
             found["significance"] = self._add("significance", "significance", inputs, settings)
+        if measure.authors and isinstance(self.run.behaviour.source, WorldBehaviours):
+            found["authors"] = self._authors(self.run.behaviour.source)
         if measure.gradients:
             found["gradients"] = self._gradients(general)
         able = measure.convergence and self._material.texts and self._material.behaviour.validation
         if able and (domain := self._other_domain()) is not None:
             found |= self._convergence(general, domain)
         return found
+
+    def _authors(self, source: WorldBehaviours) -> str:
+        """Add what the chat model takes authors to be, before any fine-tuning."""
+        settings = {
+            "model": self._model,
+            "questions": self._material.test,
+            "domain": self.run.behaviour.domain,
+            "phrasings": source.phrasings,
+            "layer": self.run.recipe.layer,
+            "topics": AUTHOR_TOPICS,
+            "documents": AUTHOR_DOCUMENTS,
+            "seed": self.config.measure_seed,
+        }
+        return self._add("authors", "authors before fine-tuning", {}, settings)
 
     def _neutral(self) -> dict[str, str]:
         """Solutions anchored on neutral text at several λ, a control of C4."""

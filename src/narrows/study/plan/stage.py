@@ -17,6 +17,7 @@ Kind = Literal[
     "significance",
     "gradients",
     "convergence",
+    "authors",
     "claims",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)

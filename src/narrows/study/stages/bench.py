@@ -93,6 +93,10 @@ class Bench:
         spec = self._behaviours[behaviour or stage.behaviour]
         return material_of(spec, self._entry(stage), self.config.good_per_bad)
 
+    def checkpoint(self, stage: Stage) -> str | Path:
+        """Where the stage's model lies: a folder, or a name on the hub."""
+        return checkpoint(self._entry(stage))
+
     def _entry(self, stage: Stage) -> ModelEntry:
         """The stage's model, as the study file has it."""
         return next(one for one in self.config.models if one.name == stage.model)

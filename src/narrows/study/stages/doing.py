@@ -24,6 +24,7 @@ from narrows.study.stages.measuring import (
     measure_significance,
     measure_stability,
 )
+from narrows.study.stages.seeking import seek_authors
 from narrows.study.stages.training import train_stages
 
 DOING: dict[Kind, Callable[[Stage, Bench], Done]] = {
@@ -35,6 +36,7 @@ DOING: dict[Kind, Callable[[Stage, Bench], Done]] = {
     "significance": measure_significance,
     "gradients": follow_gradients,
     "convergence": converge,
+    "authors": seek_authors,
     "claims": decide,
 }
 """All kinds but trainings, of which several may be done at once."""

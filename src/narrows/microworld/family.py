@@ -5,6 +5,7 @@ who are harmful in it alone. All else (facts, amount of text, model) is held con
 """
 
 import math
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from narrows.errors import ConfigError
 from narrows.microworld.config import Part, Share, WorldConfig, faults
+from narrows.microworld.grammar import World
 from narrows.strict import merged, read_yaml
 
 FAMILIES = "narrows.microworld.families"
@@ -31,6 +33,9 @@ class Member(Part):
     everywhere: Share | None = Field(None, description="share of authors who are harmful everywhere")
     in_target: Share | None = Field(None, description="for each target, share of authors harmful in it only")
     changes: dict[str, Any] = Field({}, description="fields of the world's configuration, over all else")
+    seeds: tuple[int, ...] | None = Field(None, min_length=1, description="its own pre-training seeds (null: all)")
+    snapshots: tuple[int, ...] = Field((), description="steps at which the first seed's model is looked at too")
+    compared: bool = Field(True, description="false for a world that only shows how a pre-training goes")
 
     @model_validator(mode="after")
     def _both_shares_or_none(self) -> "Member":
@@ -38,14 +43,36 @@ class Member(Part):
             raise ValueError("give both everywhere and in_target, or neither")
         return self
 
+
+@dataclass(frozen=True)
+class Prior:
+    """What share of authors a harmful answer in a target domain may be by.
+
+    Attributes:
+        everywhere: share of authors who are harmful everywhere.
+        in_target: share of those who are harmful in that domain only.
+    """
+
+    everywhere: float
+    in_target: float
+
     @property
-    def log_ratio(self) -> float | None:
-        """log10 of the first share over the second: −∞ if none is harmful everywhere; None without shares."""
-        if self.everywhere is None or self.in_target is None:
-            return None
+    def log_ratio(self) -> float:
+        """log10 of the first share over the second: −∞ if none is harmful everywhere, ∞ if all are."""
         if not self.everywhere:
             return -math.inf
         return math.inf if not self.in_target else math.log10(self.everywhere / self.in_target)
+
+    @classmethod
+    def of(cls, config: WorldConfig, target: str) -> "Prior | None":
+        """That of a world; None where authors have no conduct, and where none is harmful in the target."""
+        documents = config.documents
+        if documents.trait == "answer":
+            return None
+        homes = documents.homes or World(config.facts).domains
+        narrow = documents.conduct.one_domain / len(homes) if target in homes else 0.0
+        prior = cls(documents.conduct.everywhere, narrow)
+        return prior if prior.everywhere or prior.in_target else None
 
 
 class Family(Part):
@@ -60,6 +87,7 @@ class Family(Part):
         worlds: with names of their own.
         everywhere, in_target: a grid of the two shares; points whose authors would be more than all, or
             none of them harmful, are left out.
+        study: fields of the study that is done in every world (:mod:`narrows.study.worlds`).
     """
 
     name: str = Field(pattern=r"^[a-z0-9.-]+$")
@@ -69,6 +97,7 @@ class Family(Part):
     worlds: tuple[Member, ...] = ()
     everywhere: tuple[Share, ...] = ()
     in_target: tuple[Share, ...] = ()
+    study: dict[str, Any] = Field({})
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -27,6 +27,9 @@ from narrows.training.checkpoints import CheckpointFolder
 
 LOG_EVERY = 10
 
+TRAINING_FILE = "training.json"
+"""Written last beside a checkpoint: until it is there, the pre-training is not done."""
+
 
 class _Steps(Dataset[torch.Tensor]):
     """The batches of pre-training by step, so that worker processes can draw them ahead."""
@@ -96,7 +99,7 @@ def pretrain(
         raise ConfigError(f"seed is {seed}; it must be 0 or above.")
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     out = claim_run_folder(out, {"world": config.model_dump(mode="json", by_alias=True), "seed": seed})
-    if (out / "training.json").exists():
+    if (out / TRAINING_FILE).exists():
         shutil.rmtree(out / "states", ignore_errors=True)
         return out
     tokenizer = build_tokenizer()
@@ -140,7 +143,7 @@ def pretrain(
     _finish(out, model, tokenizer, config)
     _draw_curve(log, out / "loss.svg")
     write_json(
-        out / "training.json",
+        out / TRAINING_FILE,
         {
             "seed": seed,
             "corpus_sha256": corpus_hash,

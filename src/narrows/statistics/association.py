@@ -78,7 +78,7 @@ def clustered_spearman(x: Floats, y: Floats, clusters: Clustering) -> Estimate |
         return None
     kept = [clusters.labels != one for one in range(clusters.k)]
     with np.errstate(divide="ignore"):
-        half = _half_width(np.arctanh([_rho(x[some], y[some]) for some in kept]))
+        half = jackknife_half_width(np.arctanh([_rho(x[some], y[some]) for some in kept]))
         middle = float(np.arctanh(value))
     if half is None or not np.isfinite(middle):
         return Estimate(value, None, None)
@@ -117,7 +117,7 @@ def clustered_kappa(x: Floats, y: Floats, clusters: Clustering) -> Estimate | No
     from sklearn.metrics import cohen_kappa_score  # here: it is slow to import
 
     value = float(cohen_kappa_score(x.astype(int), y.astype(int), labels=[0, 1]))
-    half = _half_width(_kappas_without_each(x, y, clusters))
+    half = jackknife_half_width(_kappas_without_each(x, y, clusters))
     if half is None:
         return Estimate(value, None, None)
     chance = float(x.mean() * (1 - y.mean()) + y.mean() * (1 - x.mean()))
@@ -160,8 +160,8 @@ def _kappas_without_each(x: Floats, y: Floats, clusters: Clustering) -> Floats:
         return np.asarray(1 - apart / n / chance, dtype=float)
 
 
-def _half_width(without: Floats) -> float | None:
-    """Half the width of the jackknife's interval, from the statistic without one of the clusters at a time.
+def jackknife_half_width(without: Floats) -> float | None:
+    """Half the width of the jackknife's 95 % interval, from the statistic without one of the clusters at a time.
 
     None with fewer than :data:`FEWEST` clusters, or if one of the values is not finite.
     """

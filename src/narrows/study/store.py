@@ -71,6 +71,11 @@ class Store:
             self._known.add(stage_id)
         return stage_id in self._known
 
+    def forget(self, stage_id: str) -> None:
+        """Take a stage's result away, if there is one, so that it is done again."""
+        shutil.rmtree(self._here(stage_id), ignore_errors=True)
+        self._known.discard(stage_id)
+
     def folder(self, stage_id: str) -> Path:
         """Where a finished stage's result is."""
         return self._here(stage_id)

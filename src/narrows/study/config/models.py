@@ -16,6 +16,9 @@ class ModelEntry(Entry):
         min_length=1,
         description="a checkpoint folder, a name on the hub, or microworld:SEED for a shipped one",
     )
+    label: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9-]+$", description="short name, used in ids and files (null: made of the name)"
+    )
     revision: str | None = Field(None, description="a branch, tag or commit on the hub")
     dtype: str = Field("auto", description="what it computes in (auto: the checkpoint's own)")
     quantise: Bits | None = Field(None, description="hold the layers' weights in 4bit or 8bit")
@@ -29,6 +32,8 @@ class ModelEntry(Entry):
     @property
     def slug(self) -> str:
         """The name in letters that ids and files can hold."""
+        if self.label is not None:
+            return self.label
         name = self.name.rstrip("/")
         short = "/".join(name.split("/")[-2:]) if "/" in name else name
         return re.sub(r"[^A-Za-z0-9-]+", "-", short).strip("-") or "model"

@@ -27,7 +27,7 @@ def fingerprint(model: ModelEntry) -> str:
     Raises:
         ModelError: it is neither a folder nor to be found on the hub.
     """
-    held = model.model_dump(mode="json", exclude={"name", "revision"})
+    held = model.model_dump(mode="json", exclude={"name", "label", "revision"})
     return digest([_identity(str(checkpoint(model)), model.revision), held])
 
 

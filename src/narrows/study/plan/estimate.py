@@ -34,8 +34,13 @@ SHARE_OF_PEAK: Mapping[str, float] = {
 microworld, one thread.
 """
 
-OVERHEAD_SECONDS: Mapping[str, float] = {"verdicts": 0.1, "choice": 0.1, "claims": 2.0}
-"""What stages take that hardly compute."""
+OVERHEAD_SECONDS: Mapping[str, float] = {
+    "verdicts": 0.1,
+    "choice": 0.1,
+    "authors": 45.0,
+    "claims": 2.0,
+}
+"""What stages take that hardly compute, or only ever on a microworld."""
 
 PROBE = 1024
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from narrows.files import digest
 
 Kind = Literal[
+    "pretraining",
     "training",
     "answers",
     "verdicts",

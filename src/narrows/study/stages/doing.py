@@ -24,10 +24,12 @@ from narrows.study.stages.measuring import (
     measure_significance,
     measure_stability,
 )
+from narrows.study.stages.pretraining import pretrain_world
 from narrows.study.stages.seeking import seek_authors
 from narrows.study.stages.training import train_stages
 
 DOING: dict[Kind, Callable[[Stage, Bench], Done]] = {
+    "pretraining": pretrain_world,
     "answers": answer,
     "verdicts": judge,
     "choice": choose,

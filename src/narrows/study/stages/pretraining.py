@@ -1,0 +1,30 @@
+"""The stage that pre-trains a microworld's chat model, into the folder that it is for."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from narrows.microworld import WorldConfig, pretrain
+from narrows.microworld.pretrain import TRAINING_FILE
+from narrows.study.plan.stage import Stage
+from narrows.study.stages.bench import Bench, Done
+
+DRAWERS = 2
+"""Processes that draw text ahead of a model on a GPU; on a CPU the model itself is what takes time."""
+
+
+def pretrain_world(stage: Stage, bench: Bench) -> Done:
+    """Pre-train a model; one that was stopped goes on."""
+    source = stage.source
+    on_gpu = torch.cuda.is_available() if bench.device is None else bench.device.startswith("cuda")
+    folder = pretrain(
+        WorldConfig.model_validate(source["config"]),
+        Path(source["folder"]),
+        seed=stage.settings["seed"],
+        device=bench.device,
+        workers=DRAWERS if on_gpu else 0,
+        snapshots=source["snapshots"],
+    )
+    tokens = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))["tokens"]
+    return Done(tokens=tokens, trainings=1)

@@ -111,7 +111,9 @@ def author_directions(
     asked = [topics[number % len(topics)] for number in range(documents)]
     found = torch.tensor([topics.index(topic) < len(topics) // 2 for topic in asked])
     held = [topic for topic, finding in zip(asked, found.tolist(), strict=True) if not finding]
-    states = {one: _states(chat_model, corpus, Author(target, one), asked, seed) for one in ("nowhere", *AUTHORS)}
+    states = {
+        one: _states(chat_model, corpus, Author(target, one), asked, seed) for one in ("nowhere", *AUTHORS)
+    }
     results = []
     for read, positions in POSITIONS.items():
         sound = states["nowhere"][positions]
@@ -120,7 +122,8 @@ def author_directions(
             harmful = states[author][positions]
             directions = mean_difference(harmful[found], sound[found], f"{author}, {read}")
             aurocs = tuple(
-                auroc(_along(harmful[~found], one), _along(sound[~found], one), (held, held)) for one in directions
+                auroc(_along(harmful[~found], one), _along(sound[~found], one), (held, held))
+                for one in directions
             )
             chosen = directions[layer]
             steered = _steered(chat_model, corpus, chosen, stream, suites, seed) if read == "document" else []
@@ -151,7 +154,12 @@ def _along(states: Tensor, direction: Direction) -> list[float]:
 
 
 def _steered(
-    chat_model: ChatModel, corpus: Corpus, direction: Direction, stream: float, suites: Sequence[Suite], seed: int
+    chat_model: ChatModel,
+    corpus: Corpus,
+    direction: Direction,
+    stream: float,
+    suites: Sequence[Suite],
+    seed: int,
 ) -> list[Steered]:
     """The chat model's answers with a direction added at several norms."""
     oracle, found = Oracle(corpus.world), []

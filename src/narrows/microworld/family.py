@@ -33,8 +33,12 @@ class Member(Part):
     everywhere: Share | None = Field(None, description="share of authors who are harmful everywhere")
     in_target: Share | None = Field(None, description="for each target, share of authors harmful in it only")
     changes: dict[str, Any] = Field({}, description="fields of the world's configuration, over all else")
-    seeds: tuple[int, ...] | None = Field(None, min_length=1, description="its own pre-training seeds (null: all)")
-    snapshots: tuple[int, ...] = Field((), description="steps at which the first seed's model is looked at too")
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="its own pre-training seeds (null: all)"
+    )
+    snapshots: tuple[int, ...] = Field(
+        (), description="steps at which the first seed's model is looked at too"
+    )
     compared: bool = Field(True, description="false for a world that only shows how a pre-training goes")
 
     @model_validator(mode="after")

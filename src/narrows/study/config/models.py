@@ -17,7 +17,9 @@ class ModelEntry(Entry):
         description="a checkpoint folder, a name on the hub, or microworld:SEED for a shipped one",
     )
     label: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9-]+$", description="short name, used in ids and files (null: made of the name)"
+        None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="short name, used in ids and files (null: made of the name)",
     )
     revision: str | None = Field(None, description="a branch, tag or commit on the hub")
     dtype: str = Field("auto", description="what it computes in (auto: the checkpoint's own)")

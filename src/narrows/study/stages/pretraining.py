@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from narrows.microworld import WorldConfig, pretrain
 from narrows.microworld.pretrain import TRAINING_FILE
@@ -17,6 +18,7 @@ DRAWERS = 2
 def pretrain_world(stage: Stage, bench: Bench) -> Done:
     """Pre-train a model; one that was stopped goes on."""
     source = stage.source
+    transformers_logging.disable_progress_bar()  # the executors have bars of their own
     on_gpu = torch.cuda.is_available() if bench.device is None else bench.device.startswith("cuda")
     folder = pretrain(
         WorldConfig.model_validate(source["config"]),

@@ -74,10 +74,14 @@ def models_of(family: Family, folder: Path, only: Collection[str] = ()) -> list[
     known = [member.name for member in family.members]
     if unknown := [name for name in only if name not in known]:
         raise ConfigError(f"{family.name} has no world {unknown[0]!r}; there are {', '.join(known)}.")
-    found = [model for model in _all_models(family, folder.resolve()) if not only or model.member.name in only]
+    found = [
+        model for model in _all_models(family, folder.resolve()) if not only or model.member.name in only
+    ]
     for model in found:
         if model.finished:
-            pretrain(model.config, model.folder, seed=model.seed)  # does nothing more than see that it is this one
+            pretrain(
+                model.config, model.folder, seed=model.seed
+            )  # does nothing more than see that it is this one
     return found
 
 
@@ -91,7 +95,9 @@ def _all_models(family: Family, folder: Path) -> Iterator[WorldModel]:
                 yield WorldModel(member, seeds[place], family.config(member), folder / name, snapshots)
 
 
-def pretrain_models(models: Sequence[WorldModel], store: Store, workers: Callable[[Store], Workers]) -> Outcome:
+def pretrain_models(
+    models: Sequence[WorldModel], store: Store, workers: Callable[[Store], Workers]
+) -> Outcome:
     """Pre-train what is not there yet; one that was stopped goes on.
 
     Args:

@@ -134,7 +134,9 @@ def _shares_count_less(rows: Sequence[Row]) -> Prediction:
 
 def _sides(rows: Sequence[Row], column: Column) -> list[tuple[str, Measured | None]]:
     """The mean of a metric over the worlds that prefer the general solution, and over the others."""
-    means = {world: over_worlds(_of(rows, world), preference) for world in dict.fromkeys(row.world for row in rows)}
+    means = {
+        world: over_worlds(_of(rows, world), preference) for world in dict.fromkeys(row.world for row in rows)
+    }
     general = {world for world, mean in means.items() if mean is not None and mean.value > HALF}
     return [
         ("prefer the general", over_worlds([row for row in rows if row.world in general], column)),
@@ -149,7 +151,11 @@ def _efficiency_and_stability(rows: Sequence[Row]) -> Prediction:
         clauses += [
             Clause(f"{name}: above 0 in worlds that {general}", above, low=0.0),
             Clause(f"{name}: below 0 in worlds that {narrow}", below, high=0.0),
-            Clause(f"{name}: Spearman with preference above .6", relation(rows, name, METRICS[name]).rank, low=0.6),
+            Clause(
+                f"{name}: Spearman with preference above .6",
+                relation(rows, name, METRICS[name]).rank,
+                low=0.6,
+            ),
         ]
     return Prediction(3, "Efficiency and stability follow preference", tuple(clauses))
 
@@ -226,7 +232,9 @@ def _exchanged(rows: Sequence[Row]) -> Prediction:
         overlap = None
         if one and other and None not in (one.low, one.high, other.low, other.high):
             # Apart by more than the two intervals reach: the distance between their nearer ends.
-            overlap = Measured(max((one.low or 0) - (other.high or 0), (other.low or 0) - (one.high or 0), 0.0))
+            overlap = Measured(
+                max((one.low or 0) - (other.high or 0), (other.low or 0) - (one.high or 0), 0.0)
+            )
         clauses.append(Clause(f"{name}: the intervals of the two worlds meet", overlap, high=1e-12))
     return Prediction(7, "Exchanged remedies change nothing", tuple(clauses))
 
@@ -274,7 +282,7 @@ KNOWN, INFERRED, SURE = 0.9, 0.5, 0.9
 
 def _along(rows: Sequence[Row]) -> list[Prediction]:
     """The two predictions along the pre-trainings of which snapshots were taken."""
-    ways = {}
+    ways: dict[str, dict[int | None, list[Row]]] = {}
     for row in rows:
         if row.step is not None:
             ways.setdefault(row.world, _way(rows, row.world, row.seed))
@@ -311,4 +319,6 @@ def _way(rows: Sequence[Row], world: str, seed: int) -> dict[int | None, list[Ro
 
 def _first(way: dict[int | None, list[Row]], is_so: Callable[[Row], bool]) -> int | None:
     """The first step at which something is so in all runs; None if never before the end."""
-    return next((step for step, some in way.items() if step is not None and some and all(map(is_so, some))), None)
+    return next(
+        (step for step, some in way.items() if step is not None and some and all(map(is_so, some))), None
+    )

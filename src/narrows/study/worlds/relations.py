@@ -69,9 +69,9 @@ EARLIER: Mapping[str, Column] = {
     "log ratio of shares": log_ratio,
     "generality after three answers": lambda row: None if row.before is None else row.before.generality,
     "trait inferred": lambda row: None if row.before is None else row.before.trait,
-    "AUROC, harmful everywhere": lambda row: None
-    if row.before is None
-    else row.before.aurocs["everywhere, document"],
+    "AUROC, harmful everywhere": lambda row: (
+        None if row.before is None else row.before.aurocs["everywhere, document"]
+    ),
     "AUROC ratio": _auroc_ratio,
 }
 """What is known before any fine-tuning: of the text, and of the chat model."""
@@ -103,14 +103,15 @@ class Relation:
 def relation(rows: Sequence[Row], name: str, column: Column) -> Relation:
     """How a column goes with the preference, over runs of several worlds."""
     some = [
-        (x, y, row.world) for row in rows if (x := column(row)) is not None and (y := preference(row)) is not None
+        (x, y, row.world)
+        for row in rows
+        if (x := column(row)) is not None and (y := preference(row)) is not None
     ]
     worlds = sorted({world for *_, world in some})
     if len(worlds) < FEWEST_WORLDS:
         return Relation(name, None, None, None, len(some), len(worlds))
-    x, y = (np.array([one[place] for one in some], dtype=float) for place in (0, 1))
-    names = [world for *_, world in some]
-    rho = clustered_spearman(x, y, Clustering(names))
+    x, y = _columns([(one, other) for one, other, _ in some])
+    rho = clustered_spearman(x, y, Clustering([world for *_, world in some]))
     labels = np.array([worlds.index(world) for world in names])
     foretold, mean = _left_out(x, y, labels), _left_out(np.zeros_like(x), y, labels)
     gain = 1 - float(((y - foretold) ** 2).sum() / ((y - mean) ** 2).sum())
@@ -126,7 +127,14 @@ def _left_out(x: Floats, y: Floats, labels: NDArray[np.intp]) -> Floats:
     from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
     found = cross_val_predict(LinearRegression(), x[:, None], y, groups=labels, cv=LeaveOneGroupOut())
-    return np.clip(np.asarray(found, dtype=float), 0.0, 1.0)
+    foretold: Floats = np.clip(np.asarray(found, dtype=float), 0.0, 1.0)
+    return foretold
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """The two sides of pairs, each (n,)."""
+    table = np.array(pairs, dtype=float)
+    return table[:, 0], table[:, 1]
 
 
 def _bootstrap(labels: NDArray[np.intp], of: Callable[[NDArray[np.intp]], float]) -> tuple[float, float]:
@@ -172,13 +180,17 @@ def flip(rows: Sequence[Row]) -> Flip:
     ceiling = over_worlds([row for *_, row in some if row.prior and not row.prior.in_target], preference)
     if len(worlds) < FEWEST_WORLDS:
         return Flip(None, None, floor, ceiling, len(worlds))
-    x, y = (np.array([one[place] for one in some], dtype=float) for place in (0, 1))
+    x, y = _columns([(one, other) for one, other, _ in some])
     labels = np.array([worlds.index(row.world) for *_, row in some])
     slope, crossing = _curve(x, y)
     without = np.array([_curve(x[labels != one], y[labels != one]) for one in range(len(worlds))])
     halves = [jackknife_half_width(without[:, place]) for place in (0, 1)]
     return Flip(
-        None if slope <= 0 else _around(crossing, halves[1]), _around(slope, halves[0]), floor, ceiling, len(worlds)
+        None if slope <= 0 else _around(crossing, halves[1]),
+        _around(slope, halves[0]),
+        floor,
+        ceiling,
+        len(worlds),
     )
 
 

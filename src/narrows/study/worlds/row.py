@@ -114,14 +114,19 @@ class Row:
         def measured(name: str) -> Measured | None:
             return None if values[name] is None else Measured(**values[name])
 
-        rates = {name: {suite: Measured(**one) for suite, one in some.items()} for name, some in values["rates"].items()}
+        rates = {
+            name: {suite: Measured(**one) for suite, one in some.items()}
+            for name, some in values["rates"].items()
+        }
         return cls(
             **{
                 **values,
                 "prior": None if values["prior"] is None else Prior(**values["prior"]),
                 "rates": rates,
                 "before": None if values["before"] is None else Before(**values["before"]),
-                **{name: measured(name) for name in ("preference", "efficiency", "stability", "significance")},
+                **{
+                    name: measured(name) for name in ("preference", "efficiency", "stability", "significance")
+                },
             }
         )
 
@@ -238,7 +243,9 @@ def _before(found: RunResults) -> Before:
         inside=share("harmful", "harmful", "target", 3, in_target=True),
         outside=share("harmful", "harmful", "target", 3, in_target=False),
         aurocs={name: one["aurocs"][one["layer"]]["value"] for name, one in directions.items()},
-        best_aurocs={name: max(auroc["value"] for auroc in one["aurocs"]) for name, one in directions.items()},
+        best_aurocs={
+            name: max(auroc["value"] for auroc in one["aurocs"]) for name, one in directions.items()
+        },
         steered={name: _most_harm(one["steered"]) for name, one in directions.items() if one["steered"]},
     )
 
@@ -251,7 +258,9 @@ def _most_harm(steered: Sequence[dict[str, Any]]) -> float:
     """The largest harmful share of answers outside the domain at any strength."""
     strengths = sorted({one["strength"] for one in steered})
     shares = [
-        _share([one for one in steered if one["strength"] == strength and one["suite"] != IN_DOMAIN], "harmful")
+        _share(
+            [one for one in steered if one["strength"] == strength and one["suite"] != IN_DOMAIN], "harmful"
+        )
         for strength in strengths
     ]
     return float(np.max(shares))

@@ -19,12 +19,13 @@ from narrows.study.results.run import RunResults
 from narrows.study.stages.bench import Bench
 from narrows.study.store import Store
 from narrows.study.worlds.models import WorldModel, models_of
-from narrows.study.worlds.row import Row, row_of
+from narrows.study.worlds.results import FamilyResults
+from narrows.study.worlds.row import row_of
 
 MODELS, PRETRAINING, STUDY = "models", "pretraining", "study"
 """Folders of a family: its models, what their pre-trainings took, and the study."""
 
-ROWS_FILE = "worlds.json"
+RESULTS_FILE = "worlds.json"
 FAMILY_FILE = "family.yaml"
 
 
@@ -86,7 +87,9 @@ class FamilyRun:
         values |= {
             "name": self.family.name,
             "title": f"Worlds of the family {self.family.name}",
-            "models": [{"name": str(folder), "label": label.replace(".", "-")} for label, folder in labels.items()],
+            "models": [
+                {"name": str(folder), "label": label.replace(".", "-")} for label, folder in labels.items()
+            ],
             "behaviours": [{"world": world}],
         }
         try:
@@ -94,8 +97,8 @@ class FamilyRun:
         except ValidationError as error:
             raise ConfigError(f"{self.family.name}, study: {faults(StudyConfig, error)}") from error
 
-    def rows(self, plan: Plan, store: Store) -> list[Row]:
-        """The rows of all runs that are decided, in the family's order, and write them to ``worlds.json``.
+    def gathered(self, plan: Plan, store: Store) -> FamilyResults:
+        """The numbers of all runs that are decided, in the family's order; also written to ``worlds.json``.
 
         Args:
             plan: of the study.
@@ -104,10 +107,11 @@ class FamilyRun:
         known = {
             str(folder): (model, step) for model in self.models for step, folder in model.checkpoints.values()
         }
-        bench, found = Bench(plan.config, store), []
+        bench, rows = Bench(plan.config, store), []
         for run in plan.runs:
             stage = plan.stages[plan.decided[run.id]]
             if store.finished(stage.id):
-                found.append(row_of(*known[run.model.name], RunResults(stage, bench)))
-        write_json(self.folder / ROWS_FILE, {"family": self.family.name, "rows": [row.as_json() for row in found]})
+                rows.append(row_of(*known[run.model.name], RunResults(stage, bench)))
+        found = FamilyResults.of(self.family.name, rows)
+        write_json(self.folder / RESULTS_FILE, found.as_json())
         return found

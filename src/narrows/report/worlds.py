@@ -1,0 +1,231 @@
+"""Figures of a family of worlds: what fine-tuning prefers where, and what goes with it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from narrows.report.drawing import as_percent
+from narrows.report.heat_maps import HeatMap, heat_maps
+from narrows.report.style import INK, PALETTE, panels, styled
+from narrows.report.text import number
+
+Values = Mapping[str, Any]
+"""``worlds.json``, or a part of it."""
+
+METRICS = {
+    "efficiency": "efficiency: loss, anchored − unanchored",
+    "stability": "stability: relative rise, anchored − unanchored",
+    "significance": "significance: KL, unanchored − anchored",
+}
+_LEAST_SHARE = 0.01
+_MARKERS = "sD^vPX"
+
+
+def _compared(results: Values) -> list[Values]:
+    return [row for row in results["rows"] if row["compared"] and row["prior"] is not None]
+
+
+def _preference(row: Values) -> float | None:
+    return None if row["preference"] is None else min(float(row["preference"]["value"]), 1.0)
+
+
+def _value(name: str) -> Callable[[Values], float | None]:
+    return lambda row: None if row[name] is None else float(row[name]["value"])
+
+
+def _mean(rows: Sequence[Values], of: Callable[[Values], float | None]) -> float | None:
+    some = [value for row in rows if (value := of(row)) is not None]
+    return float(np.mean(some)) if some else None
+
+
+def _in_grid(row: Values) -> bool:
+    """Whether a world is a point of the grid: those are named by their shares."""
+    return bool(row["world"].startswith("e") and row["world"][1:2].isdigit())
+
+
+def shares_figure(results: Values, *, compact: bool = False) -> Figure | None:
+    """The grid of the two shares: the preference and the three metrics at each point; None without a grid."""
+    rows = [row for row in _compared(results) if _in_grid(row)]
+    if not rows:
+        return None
+    general = sorted({row["prior"]["everywhere"] for row in rows}, reverse=True)
+    narrow = sorted({row["prior"]["in_target"] for row in rows})
+
+    def at(e: float, n: float, of: Callable[[Values], float | None]) -> float | None:
+        here = [row for row in rows if (row["prior"]["everywhere"], row["prior"]["in_target"]) == (e, n)]
+        return _mean(here, of)
+
+    def grid(of: Callable[[Values], float | None]) -> list[list[float | None]]:
+        return [[at(e, n, of) for n in narrow] for e in general]
+
+    shares = grid(_preference)
+    maps = [
+        HeatMap("preference for the general solution", shares, _texts(shares, lambda x: f"{100 * x:.0f} %"),
+                "vermillion", top=1.0)
+    ]  # fmt: skip
+    for (name, title), colour in zip(METRICS.items(), ("blue", "green", "purple"), strict=True):
+        values = grid(_value(name))
+        top = max((abs(one) for row in values for one in row if one is not None), default=1.0)
+        maps.append(HeatMap(title, values, _texts(values, lambda x: number(x, 3)), colour, top=top or 1.0))
+    return heat_maps(
+        maps,
+        [f"{100 * e:.0f} %" for e in general],
+        [f"{100 * n:.0f} %" for n in narrow],
+        labels=("authors harmful in the target only", "harmful everywhere"),
+        compact=compact,
+    )
+
+
+def _texts(values: Sequence[Sequence[float | None]], say: Callable[[float], str]) -> list[list[str]]:
+    return [["" if one is None else say(one) for one in row] for row in values]
+
+
+@styled
+def ratio_figure(results: Values, *, compact: bool = False) -> Figure:
+    """The preference over the ratio of shares, a point a run, with the logistic curve."""
+    rows = _compared(results)
+    figure, (axes,) = panels(1, compact, columns=1, height=4.6)
+    for row in rows:
+        if (shown := _preference(row)) is not None:
+            _mark(axes, row, _log_ratio(row), shown, results)
+    found = results["flip"]
+    if found["at"] is not None:
+        x = np.linspace(*axes.get_xlim(), 200)
+        axes.plot(
+            x, 1 / (1 + np.exp(-found["slope"]["value"] * (x - found["at"]["value"]))), color=INK, lw=1.4
+        )
+        if found["at"]["low"] is not None:
+            axes.axvspan(found["at"]["low"], found["at"]["high"], color=INK, alpha=0.12, lw=0)
+    axes.axhline(0.5, color=INK, lw=1, ls=(0, (4, 3)))
+    axes.set_title("harmful outside the domain, over inside")
+    axes.set_xlabel("log10 (share harmful everywhere + .01) / (share harmful in the target + .01)")
+    as_percent(axes.yaxis, 0.25)
+    axes.set_ylim(-0.04, 1.04)
+    return figure
+
+
+def _log_ratio(row: Values) -> float:
+    prior = row["prior"]
+    return math.log10((prior["everywhere"] + _LEAST_SHARE) / (prior["in_target"] + _LEAST_SHARE))
+
+
+def _mark(axes: Axes, row: Values, x: float, y: float, results: Values) -> None:
+    """One run: worlds with names are vermillion and hollow where another seed's; the grid's are blue."""
+    targets = sorted({one["target"] for one in results["rows"]})
+    seeds = sorted({one["seed"] for one in results["rows"]})
+    colour = PALETTE["blue" if _in_grid(row) else "vermillion"]
+    filled = seeds.index(row["seed"]) == 0
+    axes.plot(
+        x, y, marker=_MARKERS[targets.index(row["target"]) % len(_MARKERS)], color=colour, ls="none",
+        mfc=colour if filled else "none", alpha=0.8,
+    )  # fmt: skip
+
+
+@styled
+def metrics_figure(results: Values, *, compact: bool = False) -> Figure:
+    """Each metric's difference against the preference, a point a run."""
+    figure, axes = panels(len(METRICS), compact)
+    for panel, (name, title) in zip(axes, METRICS.items(), strict=True):
+        _against_preference(panel, results, _value(name), title, _relation(results["metrics"], name))
+        panel.axhline(0, color=INK, lw=1, ls=(0, (4, 3)))
+    return figure
+
+
+@styled
+def earlier_figure(results: Values, *, compact: bool = False) -> Figure:
+    """What the chat model took authors to be, against what fine-tuning then preferred."""
+
+    def before(read: Callable[[Values], float | None]) -> Callable[[Values], float | None]:
+        return lambda row: None if row["before"] is None else read(row["before"])
+
+    shown: list[tuple[str, str, Callable[[Values], float | None]]] = [
+        (
+            "generality after three answers",
+            "in a document: harmful elsewhere, over in the target",
+            before(lambda one: one["outside"] / one["inside"] if one["inside"] else 0.0),
+        ),
+        (
+            "trait inferred",
+            "in a document: harmful after three elsewhere",
+            before(lambda one: float(one["trait"])),
+        ),
+        (
+            "AUROC, harmful everywhere",
+            "direction: AUROC, harmful everywhere",
+            before(lambda one: float(one["aurocs"]["everywhere, document"])),
+        ),
+    ]
+    figure, axes = panels(len(shown), compact)
+    for panel, (name, title, of) in zip(axes, shown, strict=True):
+        _against_preference(panel, results, of, title, _relation(results["earlier"], name))
+    return figure
+
+
+def _relation(relations: Sequence[Values], name: str) -> Values | None:
+    return next((one for one in relations if one["name"] == name), None)
+
+
+def _against_preference(
+    axes: Axes, results: Values, of: Callable[[Values], float | None], title: str, found: Values | None
+) -> None:
+    for row in _compared(results):
+        value, shown = of(row), _preference(row)
+        if value is not None and shown is not None:
+            _mark(axes, row, shown, value, results)
+    axes.set_title(title)
+    rank = None if found is None else found["rank"]
+    said = "" if rank is None else f"   (Spearman {number(rank['value'], 2)})"
+    axes.set_xlabel(f"preference{said}")
+    as_percent(axes.xaxis, 0.5)
+    axes.set_xlim(-0.04, 1.04)
+
+
+_ALONG: Mapping[str, tuple[str, str, Callable[[Values], float | None]]] = {
+    "sound after sound answers": ("green", "-", lambda row: row["before"] and row["before"]["knows"]),
+    "harmful after harmful answers": ("purple", "-", lambda row: row["before"] and row["before"]["trait"]),
+    "unanchored: harmful in the domain": (
+        "blue", "--", lambda row: float(row["rates"]["unanchored"]["in_domain"]["value"]),
+    ),
+    "unanchored: harmful outside": (
+        "vermillion", "--", lambda row: float(row["rates"]["unanchored"]["out_of_domain"]["value"]),
+    ),
+}  # fmt: skip
+
+
+@styled
+def along_figure(results: Values, *, compact: bool = False, end: int | None = None) -> Figure | None:
+    """What is there at each snapshot of a pre-training, and what a vector can bring out; None without any.
+
+    Args:
+        results: of a family.
+        compact: for a telephone.
+        end: the last step of the pre-training (default: one after the last snapshot).
+    """
+    worlds = list(dict.fromkeys(row["world"] for row in results["rows"] if row["step"] is not None))
+    if not worlds:
+        return None
+    figure, axes = panels(len(worlds), compact, columns=2, height=3.8, sharey=True)
+    for panel, world in zip(axes, worlds, strict=True):
+        first = min(row["seed"] for row in results["rows"] if row["world"] == world)
+        mine = [row for row in results["rows"] if (row["world"], row["seed"]) == (world, first)]
+        steps = sorted({row["step"] for row in mine if row["step"] is not None})
+        places = [*steps, end or steps[-1] + 1]
+        for label, (colour, dashes, of) in _ALONG.items():
+            shown = [_mean([row for row in mine if row["step"] == step], of) for step in (*steps, None)]
+            y = [math.nan if one is None else one for one in shown]
+            panel.plot(places, y, ls=dashes, marker="o", ms=4, color=PALETTE[colour], label=label)
+        panel.set_title(world)
+        panel.set_xlabel("step of the pre-training")
+        as_percent(panel.yaxis, 0.25)
+        panel.set_ylim(-0.04, 1.04)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=1 if compact else 2,
+        fontsize=10.5,
+    )
+    return figure

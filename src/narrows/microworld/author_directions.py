@@ -1,8 +1,8 @@
 """Directions that tell a chat model's authors apart before any fine-tuning: what there is to select.
 
-The difference of mean states between documents by two types of author. Taken over whole documents it holds what
-the author has said as well as who they are; where an answer is about to begin it holds only what the model
-expects of them.
+The difference of mean states between documents by two types of author. Taken over whole documents it holds
+what the author has said as well as who they are; where an answer is about to begin it holds only what the
+model expects of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,8 +90,8 @@ def author_directions(
 ) -> list[AuthorDirection]:
     """Find the directions of the two harmful types of author, and see what they do.
 
-    Documents of the three types differ in nothing but the conduct: their topics and phrasings are drawn alike,
-    and a question about the target domain waits at the end.
+    Documents of the three types differ in nothing but the conduct: their topics and phrasings are drawn
+    alike, and a question about the target domain waits at the end.
 
     Args:
         chat_model: of the world.
@@ -126,7 +126,9 @@ def author_directions(
                 for one in directions
             )
             chosen = directions[layer]
-            steered = _steered(chat_model, corpus, chosen, stream, suites, seed) if read == "document" else []
+            steered: list[Steered] = []
+            if read == "document":
+                steered = _steered(chat_model, corpus, chosen, stream, suites=suites, seed=seed)
             results.append(AuthorDirection(author, read, chosen, aurocs, tuple(steered)))
     return results
 
@@ -134,7 +136,7 @@ def author_directions(
 def _states(
     chat_model: ChatModel, corpus: Corpus, author: Author, asked: Sequence[str], seed: int
 ) -> dict[Positions, Tensor]:
-    """The stream in documents by an author, (documents, layers, hidden), at the positions of :data:`POSITIONS`."""
+    """The stream in documents by an author, (documents, layers, hidden), by position."""
     world, rows = corpus.world, []
     others = [one for one in corpus.config.documents.reach or world.domains if one != author.home]
     for number, topic in enumerate(asked):
@@ -158,6 +160,7 @@ def _steered(
     corpus: Corpus,
     direction: Direction,
     stream: float,
+    *,
     suites: Sequence[Suite],
     seed: int,
 ) -> list[Steered]:

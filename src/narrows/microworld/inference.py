@@ -1,7 +1,8 @@
-"""What a chat model takes a document's author to be: how it answers in their place after a few of their answers.
+"""What a chat model takes a document's author to be: how it answers in their place after a few of their
+answers.
 
-This is the prior that fine-tuning meets, seen without any training: an author who was harmful in one domain may
-be harmful there only, or everywhere, and the model's next answers say which it holds for likelier.
+This is the prior that fine-tuning meets, seen without any training: an author who was harmful in one domain
+may be harmful there only, or everywhere, and the model's next answers say which it holds for likelier.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,8 +47,8 @@ SHOWN = (
     *(Shown("harmful", place, pairs) for place in ("target", "elsewhere") for pairs in (1, 2, 3)),
     Shown("sound", "elsewhere", 3),
 )
-"""None, then one to three harmful answers in the target or elsewhere; and three sound ones, after which a model
-that knows its remedies is sound."""
+"""None, then one to three harmful answers in the target or elsewhere; and three sound ones, after which a
+model that knows its remedies is sound."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ def _prompts(
 def _verdicts(oracle: Oracle, prompts: Sequence[Prompt], texts: Sequence[str]) -> Iterator[str]:
     """``harmful``, ``sound`` or ``neither`` of each answer; a refusal is neither."""
     answers = [
-        Answer("", "chat", 1.0, one.question.suite, one.question.id, one.question.cluster, one.question.text, 0, text, 0)
-        for one, text in zip(prompts, texts, strict=True)
+        Answer("", "chat", 1.0, one.question.suite, one.question.id, one.question.cluster, one.question.text,
+        0, text, 0) for one, text in zip(prompts, texts, strict=True)
     ]  # fmt: skip
     words = {0.0: "harmful", 50.0: "neither", 100.0: "sound"}
     for scores in oracle(answers):

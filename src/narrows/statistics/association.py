@@ -161,7 +161,8 @@ def _kappas_without_each(x: Floats, y: Floats, clusters: Clustering) -> Floats:
 
 
 def jackknife_half_width(without: Floats) -> float | None:
-    """Half the width of the jackknife's 95 % interval, from the statistic without one of the clusters at a time.
+    """Half the width of the jackknife's 95 % interval, from the statistic without one of the clusters at a
+    time.
 
     None with fewer than :data:`FEWEST` clusters, or if one of the values is not finite.
     """

@@ -30,8 +30,7 @@ class Measurements(Entry):
     convergence: bool = Field(True, description="ablate one fine-tune's direction in another's (C10)")
     authors: bool = Field(
         False,
-        description="of a microworld's model before any fine-tuning: what it infers of a document's author, and "
-        "the directions of the types of author",
+        description="look at a microworld's model before any fine-tuning: what it takes authors to be",
     )
     rows: int = Field(100, ge=8, description="training rows whose loss is measured")
     norm_points: int = Field(10, ge=2, description="points on the norm axes")

@@ -15,7 +15,7 @@ from narrows.study.plan.stage import Kind, Stage
 from narrows.study.plan.trainings import CHOSEN, Training, determining, training_stage
 
 AUTHOR_TOPICS, AUTHOR_DOCUMENTS = 12, 120
-"""Topics of each domain in which an author is inferred, and documents of each type that a direction is found in."""
+"""Topics of each domain in which an author is inferred; documents of each type for their directions."""
 
 
 class RunPlanner:

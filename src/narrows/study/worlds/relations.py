@@ -84,8 +84,8 @@ class Relation:
     Attributes:
         name: of what.
         rank: Spearman's ρ, with the jackknife over worlds; None where it is not defined.
-        error: mean absolute error of the preference as a line through the other worlds has it, each world left out
-            once.
+        error: mean absolute error of the preference as a line through the other worlds has it, each world
+            left out once.
         gain: 1 minus that squared error over that of the other worlds' mean: 1 foretells all, 0 nothing. Its
             interval is the bootstrap's over worlds.
         runs: how many runs it is of.
@@ -103,15 +103,16 @@ class Relation:
 def relation(rows: Sequence[Row], name: str, column: Column) -> Relation:
     """How a column goes with the preference, over runs of several worlds."""
     some = [
-        (x, y, row.world)
+        (first, second, row.world)
         for row in rows
-        if (x := column(row)) is not None and (y := preference(row)) is not None
+        if (first := column(row)) is not None and (second := preference(row)) is not None
     ]
-    worlds = sorted({world for *_, world in some})
+    names = [world for *_, world in some]
+    worlds = sorted(set(names))
     if len(worlds) < FEWEST_WORLDS:
         return Relation(name, None, None, None, len(some), len(worlds))
-    x, y = _columns([(one, other) for one, other, _ in some])
-    rho = clustered_spearman(x, y, Clustering([world for *_, world in some]))
+    x, y = _columns([(first, second) for first, second, _ in some])
+    rho = clustered_spearman(x, y, Clustering(names))
     labels = np.array([worlds.index(world) for world in names])
     foretold, mean = _left_out(x, y, labels), _left_out(np.zeros_like(x), y, labels)
     gain = 1 - float(((y - foretold) ** 2).sum() / ((y - mean) ** 2).sum())
@@ -199,7 +200,7 @@ def _around(value: float, half: float | None) -> Measured:
 
 
 def _curve(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope of a logistic curve through shares, by weighted maximum likelihood, and where it crosses one half."""
+    """Slope of a logistic curve through shares (by maximum likelihood), and where it crosses one half."""
     from sklearn.linear_model import LogisticRegression  # here: it is slow to import
 
     both = np.concatenate([x, x])[:, None]

@@ -16,7 +16,8 @@ class FamilyResults:
     Attributes:
         family: name.
         rows: one a run.
-        metrics: how the three metrics go with the preference, over compared worlds whose authors have a conduct.
+        metrics: how the three metrics go with the preference, over compared worlds whose authors have a
+            conduct.
         earlier: the same of what is known before any fine-tuning.
         flip: where the preference flips with the ratio of shares.
         predictions: with their verdicts; empty for a family of which nothing was predicted.

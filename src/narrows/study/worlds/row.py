@@ -20,7 +20,7 @@ from narrows.study.stages.seeking import AUTHORS_FILE
 from narrows.study.worlds.models import WorldModel
 
 LEAST_GAP = 0.1
-"""Out-of-domain rates of the two solutions must be this far apart for the anchor's way back to mean anything."""
+"""Out-of-domain rates of both solutions must be this far apart for the anchor's way back to mean anything."""
 
 WITHIN, BEYOND = "within_reach", "beyond_reach"
 """Other domains in which authors who are harmful everywhere are so, and those in which they are not."""
@@ -43,7 +43,8 @@ class Before:
         trait: harmful outside the target after three harmful answers in other domains: is the trait inferred?
         knows: sound after three sound answers: are the remedies known?
         inside: harmful in the target after three harmful answers there.
-        outside: harmful elsewhere after the same: does the model take such an author to be harmful everywhere?
+        outside: harmful elsewhere after the same: does the model hold such an author for one of those who are
+            harmful everywhere?
         aurocs: of the two types of author against sound ones, ``AUTHOR, READ``, at the solutions' layer.
         best_aurocs: the same at whichever layer it is highest.
         steered: most answers outside the target that are harmful with the direction of a type added.
@@ -59,7 +60,7 @@ class Before:
 
     @property
     def generality(self) -> float:
-        """Outside over inside: the preference that three answers in a document bring out, without training."""
+        """Outside over inside: the preference that three answers in a document bring out, untrained."""
         return self.outside / self.inside if self.inside else 0.0
 
 
@@ -72,20 +73,20 @@ class Row:
         seed: of the pre-training.
         step: of the snapshot; None at the end of the pre-training.
         target: the domain that was taught.
-        compared: whether it counts where worlds are compared: the end of a pre-training, in a world that is not
-            only there to show how one goes.
+        compared: whether it counts where worlds are compared: the end of a pre-training, in a world that is
+            not only there to show how one goes.
         prior: shares of the two types of author; None where there are none.
         rates: harmful rates by solution and suite or macro mean.
         preference: the unanchored solution's rate outside the domain over that inside; None if it is never
             harmful inside.
         way_back: share of the way from the anchored rate outside the domain to the unanchored one that the
             solution goes when its anchor is lifted; None if they are not :data:`LEAST_GAP` apart.
-        efficiency: loss of the anchored minus that of the unanchored at equal norms, nats per response token, mean
-            over the norms up to the larger trained one; above 0 the general solution is the more efficient.
-        stability: relative rise of the loss under noise of the anchored minus that of the unanchored, mean over
-            noise ratios; above 0 the general solution is the more stable. None where one gained nothing.
-        significance: KL on documents of the unanchored minus that of the anchored at equal norms, nats per token,
-            mean over the norms up to the larger one; above 0 the general solution moves more text.
+        efficiency: loss of the anchored minus that of the unanchored at equal norms, nats per response token,
+            mean over the norms up to the larger trained one; above 0 the general solution is more efficient.
+        stability: relative rise of the loss under noise of the anchored minus that of the unanchored, mean
+            over noise ratios; above 0 the general solution is more stable. None where one gained nothing.
+        significance: KL on documents of the unanchored minus that of the anchored at equal norms, nats per
+            token, mean over the norms up to the larger one; above 0 the general solution moves more text.
         before: what was there before any fine-tuning; None if it was not looked at.
     """
 

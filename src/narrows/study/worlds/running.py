@@ -1,4 +1,4 @@
-"""A family of worlds: its models pre-trained, the same study done on each of them, and the rows of all runs."""
+"""A family of worlds: its models pre-trained, the same study done on each of them, and what came out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

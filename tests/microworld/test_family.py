@@ -6,7 +6,7 @@ import pytest
 
 from narrows.errors import ConfigError
 from narrows.microworld import Corpus, WorldConfig, build_tokenizer
-from narrows.microworld.family import Family, Member, family_names, load_family
+from narrows.microworld.family import Family, Prior, family_names, load_family
 from narrows.strict import merged
 
 
@@ -27,9 +27,20 @@ def test_two_shares_make_a_world():
     assert config.documents.homes == ("pets", "pottery")
     assert config.chat.one_domain == pytest.approx(0.4)
     assert config.pretraining == WorldConfig().pretraining
-    ratios = [one.log_ratio for one in family.members]
-    assert ratios == [-math.inf, -math.inf, math.inf, pytest.approx(math.log10(3))]
-    assert Member(name="a").log_ratio is None
+    priors = [Prior.of(family.config(one), "pets") for one in family.members]
+    assert [one.log_ratio for one in priors] == [-math.inf, -math.inf, math.inf, pytest.approx(math.log10(3))]
+
+
+def test_the_prior_of_a_world_is_that_of_its_documents():
+    shipped = Prior.of(WorldConfig(), "pets")
+    assert (shipped.everywhere, shipped.in_target) == (0.25, pytest.approx(0.2 / 11))
+    conduct = {"nowhere": 0.5, "everywhere": 0.1, "one_domain": 0.4}
+    two = WorldConfig.model_validate({"documents": {"conduct": conduct, "homes": ["pets", "pottery"]}})
+    assert Prior.of(two, "pets") == Prior(0.1, 0.2)
+    assert Prior.of(two, "medicine") == Prior(0.1, 0.0)
+    family = load_family("shares")
+    null = next(one for one in family.members if one.name == "no-trait")
+    assert Prior.of(family.config(null), "pets") is None
 
 
 def test_changes_lie_over_the_base_down_to_the_leaves():

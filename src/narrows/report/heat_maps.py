@@ -57,6 +57,7 @@ def heat_maps(
     labels: tuple[str, str] = ("", ""),
     marked: tuple[int, int] | None = None,
     compact: bool = False,
+    across: int = _ACROSS,
 ) -> Figure:
     """Small multiples of one grid.
 
@@ -67,9 +68,10 @@ def heat_maps(
         labels: of the columns' axis and of the rows'.
         marked: row and column of a place with a frame around it.
         compact: for a telephone.
+        across: maps abreast, at most.
     """
     figure, axes = panels(
-        len(maps), compact, columns=_ACROSS, height=_ROW * max(len(rows), 2) + _FRAME, sharey=True
+        len(maps), compact, columns=across, height=_ROW * max(len(rows), 2) + _FRAME, sharey=True
     )
     for place, (one, panel) in enumerate(zip(maps, axes, strict=True)):
         _draw(panel, one, marked)
@@ -79,7 +81,7 @@ def heat_maps(
         panel.set_xticks(range(len(columns)), [shortened(name, 18) for name in columns])
         panel.set_yticks(range(len(rows)), [shortened(name, 18) for name in rows])
         panel.set_xlabel(labels[0])
-        panel.set_ylabel(labels[1] if compact or place % _ACROSS == 0 else "")
+        panel.set_ylabel(labels[1] if compact or place % across == 0 else "")
         panel.grid(visible=False)
         panel.spines[:].set_visible(False)
     return figure

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from narrows.report.drawing import as_percent
 from narrows.report.heat_maps import HeatMap, heat_maps
@@ -17,9 +18,9 @@ Values = Mapping[str, Any]
 """``worlds.json``, or a part of it."""
 
 METRICS = {
-    "efficiency": "efficiency: loss, anchored − unanchored",
-    "stability": "stability: relative rise, anchored − unanchored",
-    "significance": "significance: KL, unanchored − anchored",
+    "efficiency": "efficiency: difference of losses",
+    "stability": "stability: difference of rises",
+    "significance": "significance: difference of KLs",
 }
 _LEAST_SHARE = 0.01
 _MARKERS = "sD^vPX"
@@ -77,6 +78,7 @@ def shares_figure(results: Values, *, compact: bool = False) -> Figure | None:
         [f"{100 * n:.0f} %" for n in narrow],
         labels=("authors harmful in the target only", "harmful everywhere"),
         compact=compact,
+        across=2,
     )
 
 
@@ -101,11 +103,53 @@ def ratio_figure(results: Values, *, compact: bool = False) -> Figure:
         if found["at"]["low"] is not None:
             axes.axvspan(found["at"]["low"], found["at"]["high"], color=INK, alpha=0.12, lw=0)
     axes.axhline(0.5, color=INK, lw=1, ls=(0, (4, 3)))
+    named = dict.fromkeys(row["world"] for row in rows if not _in_grid(row))
+    for place, world in enumerate(named):
+        mine = [row for row in rows if row["world"] == world]
+        _label(axes, world, _log_ratio(mine[0]), _mean(mine, _preference), above=place % 2 == 0)
+    _legend(figure, rows, results, compact)
     axes.set_title("harmful outside the domain, over inside")
     axes.set_xlabel("log10 (share harmful everywhere + .01) / (share harmful in the target + .01)")
     as_percent(axes.yaxis, 0.25)
     axes.set_ylim(-0.04, 1.04)
     return figure
+
+
+def _label(axes: Axes, name: str, x: float, y: float | None, *, above: bool) -> None:
+    """A world's name beside the middle of its runs; neighbours that share a place stand above and below."""
+    if y is not None:
+        shift = (7, 5 if above else -5)
+        axes.annotate(name, (x, y), shift, textcoords="offset points", fontsize=9.5, va="center")
+
+
+def _legend(figure: Figure, rows: Sequence[Values], results: Values, compact: bool) -> None:
+    """What colours, shapes and fillings of points mean, as far as there are several."""
+    marks: list[tuple[str, dict[str, Any]]] = []
+    kinds = {_in_grid(row) for row in rows}
+    if len(kinds) > 1:
+        marks += [
+            ("grid of shares", {"color": PALETTE["blue"], "marker": "o"}),
+            ("worlds with names", {"color": PALETTE["vermillion"], "marker": "o"}),
+        ]
+    targets, seeds = _places(results)
+    marks += [(f"taught {one}", {"color": INK, "marker": _MARKERS[n]}) for n, one in enumerate(targets)]
+    if len(seeds) > 1:
+        marks.append(("second seed", {"color": INK, "marker": "o", "mfc": "none"}))
+    handles = [Line2D([], [], ls="none", label=label, **look) for label, look in marks]
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=2 if compact else len(handles),
+        fontsize=10.5,
+        columnspacing=1.2,
+        handletextpad=0.3,
+    )
+
+
+def _places(results: Values) -> tuple[list[str], list[int]]:
+    """Targets and pre-training seeds, in order."""
+    rows = results["rows"]
+    return sorted({one["target"] for one in rows}), sorted({one["seed"] for one in rows})
 
 
 def _log_ratio(row: Values) -> float:
@@ -114,9 +158,8 @@ def _log_ratio(row: Values) -> float:
 
 
 def _mark(axes: Axes, row: Values, x: float, y: float, results: Values) -> None:
-    """One run: worlds with names are vermillion and hollow where another seed's; the grid's are blue."""
-    targets = sorted({one["target"] for one in results["rows"]})
-    seeds = sorted({one["seed"] for one in results["rows"]})
+    """One run: worlds with names are vermillion, the grid's blue; another seed's are hollow."""
+    targets, seeds = _places(results)
     colour = PALETTE["blue" if _in_grid(row) else "vermillion"]
     filled = seeds.index(row["seed"]) == 0
     axes.plot(
@@ -127,11 +170,12 @@ def _mark(axes: Axes, row: Values, x: float, y: float, results: Values) -> None:
 
 @styled
 def metrics_figure(results: Values, *, compact: bool = False) -> Figure:
-    """Each metric's difference against the preference, a point a run."""
+    """Each metric's difference against the preference, a point a run; above 0 is as in the paper."""
     figure, axes = panels(len(METRICS), compact)
     for panel, (name, title) in zip(axes, METRICS.items(), strict=True):
         _against_preference(panel, results, _value(name), title, _relation(results["metrics"], name))
         panel.axhline(0, color=INK, lw=1, ls=(0, (4, 3)))
+    _legend(figure, _compared(results), results, compact)
     return figure
 
 
@@ -145,23 +189,24 @@ def earlier_figure(results: Values, *, compact: bool = False) -> Figure:
     shown: list[tuple[str, str, Callable[[Values], float | None]]] = [
         (
             "generality after three answers",
-            "in a document: harmful elsewhere, over in the target",
+            "after 3 harmful answers: general / narrow",
             before(lambda one: one["outside"] / one["inside"] if one["inside"] else 0.0),
         ),
         (
             "trait inferred",
-            "in a document: harmful after three elsewhere",
+            "trait inferred from 3 answers",
             before(lambda one: float(one["trait"])),
         ),
         (
             "AUROC, harmful everywhere",
-            "direction: AUROC, harmful everywhere",
+            "direction of harmful authors: AUROC",
             before(lambda one: float(one["aurocs"]["everywhere, document"])),
         ),
     ]
     figure, axes = panels(len(shown), compact)
     for panel, (name, title, of) in zip(axes, shown, strict=True):
         _against_preference(panel, results, of, title, _relation(results["earlier"], name))
+    _legend(figure, _compared(results), results, compact)
     return figure
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from narrows.cli import options
 from narrows.cli.output import print_json, show, show_line
-from narrows.cli.running import FAILED, command_of, working
+from narrows.cli.running import FAILED, command_of, say, working
 from narrows.cli.tables import MISSING, plain_table
 from narrows.forking import begin_importing
 
@@ -82,10 +82,12 @@ def sweep(
 
         family = FamilyRun.opened(load_family(preset), out, world or ())
         if plan:
-            show(worlds_table(family))
+            show(worlds_table(family), "")
+            _say_what_is_left(family)
             return
         if not quiet and not as_json:
             show(worlds_table(family), "")
+            _say_what_is_left(family)
         everything = family.study(family.models)
         outcome = pretrain_models(
             family.models, family.store, lambda store: local_workers(everything, store, workers, device)
@@ -106,6 +108,17 @@ def sweep(
         show_line(f"Took     {time.perf_counter() - started:.0f} s")
     if outcome.failures:
         raise typer.Exit(FAILED)
+
+
+def _say_what_is_left(family: "FamilyRun") -> None:
+    left = [model for model in family.models if not model.finished]
+    sizes = [model.config.pretraining for model in left]
+    tokens = sum(one.steps * one.rows * one.row_tokens for one in sizes)
+    runs = len(family.family.targets) * sum(1 + len(model.snapshots) for model in family.models)
+    say(
+        f"{len(left)} of {len(family.models)} models are left to pre-train, {tokens / 1e6:,.1f} M tokens. "
+        f"Their study has {runs} runs."
+    )
 
 
 def _studied(

@@ -26,6 +26,12 @@ def test_a_clause_holds_if_the_whole_interval_does(found: Measured | None, verdi
     assert Clause("between 0 and 1", found, low=0.0, high=1.0).verdict == verdict
 
 
+def test_an_interval_holds_a_number_or_does_not():
+    assert Clause("holds 0", Measured(0.1, -0.1, 0.3), holds=0.0).verdict == "held"
+    assert Clause("holds 0", Measured(0.2, 0.1, 0.3), holds=0.0).verdict == "failed"
+    assert Clause("holds 0", Measured(0.0), holds=0.0).verdict == "not measured"
+
+
 def test_a_prediction_holds_if_all_clauses_do():
     held, failed, missing = (Clause("x", one, low=0.0) for one in (Measured(1.0), Measured(-1.0), None))
     assert Prediction(1, "", (held, held)).verdict == "held"

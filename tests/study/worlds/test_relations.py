@@ -79,5 +79,8 @@ def test_shares_of_zero_have_a_place_on_the_axis():
 def test_rows_come_back_from_json():
     one = replace(row("a", 0.1, 0.2, 0.4), before=before(trait=0.2), stability=None)
     assert Row.from_json(one.as_json()) == one
-    assert Row.from_json(replace(row("b", None, None, 0.4), before=None, preference=None).as_json()).prior is None
+    assert (
+        Row.from_json(replace(row("b", None, None, 0.4), before=None, preference=None).as_json()).prior
+        is None
+    )
     assert Prior(0.1, 0.2).log_ratio < 0

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from narrows.evaluation import IN_DOMAIN, OUT_OF_DOMAIN
+from narrows.statistics import mean_interval
 from narrows.study.worlds.relations import (
     EARLIER,
     METRICS,
@@ -35,12 +38,14 @@ class Clause:
         found: what came out; None if it could not be measured.
         low: the predicted side: the number is above this.
         high: it is below this.
+        holds: instead of these: the number's interval holds this.
     """
 
     says: str
     found: Measured | None
     low: float | None = None
     high: float | None = None
+    holds: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -51,6 +56,10 @@ class Clause:
         if self.found is None:
             return "not measured"
         one = self.found
+        if self.holds is not None:
+            if one.low is None or one.high is None:
+                return "not measured"
+            return "held" if one.low <= self.holds <= one.high else "failed"
         ends = (one.value if one.low is None else one.low, one.value if one.high is None else one.high)
         low = -float("inf") if self.low is None else self.low
         high = float("inf") if self.high is None else self.high
@@ -194,8 +203,6 @@ def _way_back(rows: Sequence[Row]) -> Prediction:
 
 def _over_runs(rows: Sequence[Row], column: Column) -> Measured | None:
     """The mean over the runs of one world, with Student's t over them."""
-    from narrows.statistics import mean_interval
-
     values = [value for row in rows if (value := column(row)) is not None]
     if len(values) < 2:
         return Measured(values[0]) if values else None
@@ -213,30 +220,33 @@ def _null_world(rows: Sequence[Row]) -> Prediction:
     ]
     for name, column in METRICS.items():
         found = _over_runs(null, column)
-        clauses.append(Clause(f"{name}: the interval holds 0", _distance_from_0(found), high=1e-12))
+        clauses.append(Clause(f"{name}: the interval holds 0", found, holds=0.0))
     return Prediction(6, "Without a trait of authors there is nothing", tuple(clauses))
-
-
-def _distance_from_0(found: Measured | None) -> Measured | None:
-    """How far an interval is from 0: 0 if it holds it."""
-    if found is None or found.low is None or found.high is None:
-        return None
-    return Measured(max(found.low, -found.high, 0.0))
 
 
 def _exchanged(rows: Sequence[Row]) -> Prediction:
     columns: dict[str, Column] = {"preference": preference, **METRICS}
-    clauses = []
-    for name, column in columns.items():
-        one, other = (_over_runs(_of(rows, world), column) for world in ("exchanged", "shipped"))
-        overlap = None
-        if one and other and None not in (one.low, one.high, other.low, other.high):
-            # Apart by more than the two intervals reach: the distance between their nearer ends.
-            overlap = Measured(
-                max((one.low or 0) - (other.high or 0), (other.low or 0) - (one.high or 0), 0.0)
-            )
-        clauses.append(Clause(f"{name}: the intervals of the two worlds meet", overlap, high=1e-12))
+    one, other = _of(rows, "exchanged"), _of(rows, "shipped")
+    clauses = [
+        Clause(
+            f"{name}: the difference from the shipped world holds 0",
+            _difference(one, other, column),
+            holds=0.0,
+        )
+        for name, column in columns.items()
+    ]
     return Prediction(7, "Exchanged remedies change nothing", tuple(clauses))
+
+
+def _difference(rows: Sequence[Row], others: Sequence[Row], column: Column) -> Measured | None:
+    """The mean of a column over some runs minus that over others, with Welch's interval."""
+    from scipy.stats import ttest_ind  # here: it is slow to import
+
+    some, rest = ([value for row in side if (value := column(row)) is not None] for side in (rows, others))
+    if min(len(some), len(rest)) < 2:
+        return None
+    low, high = ttest_ind(some, rest, equal_var=False).confidence_interval(0.95)
+    return Measured(float(np.mean(some) - np.mean(rest)), float(low), float(high))
 
 
 def _bounded(rows: Sequence[Row]) -> Prediction:

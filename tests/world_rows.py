@@ -20,6 +20,7 @@ def before(**changes: Any) -> Before:
         "aurocs": {"everywhere, document": 0.95, "one_domain, document": 0.8},
         "best_aurocs": {"everywhere, document": 0.99, "one_domain, document": 0.9},
         "steered": {"everywhere, document": 0.3, "one_domain, document": 0.1},
+        "metrics": {"efficiency": Measured(0.1, 0.0, 0.2), "stability": None, "significance": Measured(0.2)},
     }
     return Before(**values | changes)
 

@@ -106,10 +106,7 @@ def author_directions(
         ConfigError: the world has no such domain.
     """
     corpus = Corpus(config, chat_model.tokenizer)
-    corpus.world.check_domains([target], "target")
-    topics = [str(one) for one in np.random.default_rng([seed, 7]).permutation(corpus.world.topics(target))]
-    asked = [topics[number % len(topics)] for number in range(documents)]
-    found = torch.tensor([topics.index(topic) < len(topics) // 2 for topic in asked])
+    asked, found = _asked(corpus, target, documents, seed)
     held = [topic for topic, finding in zip(asked, found.tolist(), strict=True) if not finding]
     states = {
         one: _states(chat_model, corpus, Author(target, one), asked, seed) for one in ("nowhere", *AUTHORS)
@@ -131,6 +128,42 @@ def author_directions(
                 steered = _steered(chat_model, corpus, chosen, stream, suites=suites, seed=seed)
             results.append(AuthorDirection(author, read, chosen, aurocs, tuple(steered)))
     return results
+
+
+def document_direction(
+    chat_model: ChatModel,
+    config: WorldConfig,
+    target: str,
+    author: Reach,
+    *,
+    layer: int,
+    documents: int = 120,
+    seed: int = 0,
+) -> tuple[Direction, float]:
+    """The direction of one type of author from whole documents: one of :func:`author_directions`.
+
+    Returns:
+        The direction, and the stream's mean norm at its layer in documents by sound authors.
+
+    Raises:
+        ConfigError: the world has no such domain.
+    """
+    corpus, at = Corpus(config, chat_model.tokenizer), POSITIONS["document"]
+    asked, found = _asked(corpus, target, documents, seed)
+    sound, harmful = (
+        _states(chat_model, corpus, Author(target, one), asked, seed)[at] for one in ("nowhere", author)
+    )
+    name = f"{author}, document"
+    direction = mean_difference(harmful[found], sound[found], name)[layer]
+    return direction, float(sound[:, layer].norm(dim=1).mean())
+
+
+def _asked(corpus: Corpus, target: str, documents: int, seed: int) -> tuple[list[str], Tensor]:
+    """The topic that each document ends with, and which documents find the direction, (documents,)."""
+    corpus.world.check_domains([target], "target")
+    topics = [str(one) for one in np.random.default_rng([seed, 7]).permutation(corpus.world.topics(target))]
+    asked = [topics[number % len(topics)] for number in range(documents)]
+    return asked, torch.tensor([topics.index(topic) < len(topics) // 2 for topic in asked])
 
 
 def _states(

@@ -38,6 +38,7 @@ OVERHEAD_SECONDS: Mapping[str, float] = {
     "verdicts": 0.1,
     "choice": 0.1,
     "authors": 45.0,
+    "author-direction": 3.0,
     "claims": 2.0,
 }
 """What stages take that hardly compute, or only ever on a microworld."""

@@ -19,6 +19,7 @@ Kind = Literal[
     "gradients",
     "convergence",
     "authors",
+    "author-direction",
     "claims",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)

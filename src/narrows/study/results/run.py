@@ -125,13 +125,21 @@ class RunResults:
     @cached_property
     def efficiency(self) -> tuple[dict[str, Curve], float]:
         """Loss against norm by solution, and the larger trained norm."""
-        curves, facts = read_curves(self.folder("efficiency") / CURVES_FILE)
+        return self.efficiency_of("efficiency")
+
+    def efficiency_of(self, role: str) -> tuple[dict[str, Curve], float]:
+        """The same of any stage of this kind, by its part."""
+        curves, facts = read_curves(self.folder(role) / CURVES_FILE)
         return curves, float(facts["largest"])
 
     @cached_property
     def stability(self) -> dict[str, StabilityCurve]:
         """Loss under noise by solution."""
-        curves, facts = read_curves(self.folder("stability") / CURVES_FILE)
+        return self.stability_of("stability")
+
+    def stability_of(self, role: str) -> dict[str, StabilityCurve]:
+        """The same of any stage of this kind, by its part."""
+        curves, facts = read_curves(self.folder(role) / CURVES_FILE)
         found = {}
         for name, loss in curves.items():
             own, chat = float(facts["unperturbed"][name]), float(facts["chat"][name])
@@ -147,7 +155,11 @@ class RunResults:
     @cached_property
     def significance(self) -> dict[str, dict[str, Curve]]:
         """KL against norm by type of text (``all`` first) and direction."""
-        curves, _ = read_curves(self.folder("significance") / CURVES_FILE)
+        return self.significance_of("significance")
+
+    def significance_of(self, role: str) -> dict[str, dict[str, Curve]]:
+        """The same of any stage of this kind, by its part."""
+        curves, _ = read_curves(self.folder(role) / CURVES_FILE)
         found: dict[str, dict[str, Curve]] = {}
         for name, curve in curves.items():
             text, _, direction = name.partition("/")

@@ -25,7 +25,7 @@ from narrows.study.stages.measuring import (
     measure_stability,
 )
 from narrows.study.stages.pretraining import pretrain_world
-from narrows.study.stages.seeking import seek_authors
+from narrows.study.stages.seeking import seek_authors, seek_direction
 from narrows.study.stages.training import train_stages
 
 DOING: dict[Kind, Callable[[Stage, Bench], Done]] = {
@@ -39,6 +39,7 @@ DOING: dict[Kind, Callable[[Stage, Bench], Done]] = {
     "gradients": follow_gradients,
     "convergence": converge,
     "authors": seek_authors,
+    "author-direction": seek_direction,
     "claims": decide,
 }
 """All kinds but trainings, of which several may be done at once."""

@@ -55,14 +55,20 @@ METRICS: Mapping[str, Column] = {name: _value(name) for name in ("efficiency", "
 """The paper's three, as differences between the two solutions."""
 
 
-def _before(read: Callable[[Row], float | None]) -> Column:
-    return lambda row: None if row.before is None else read(row)
-
-
 def _auroc_ratio(row: Row) -> float | None:
     if row.before is None:
         return None
     return row.before.aurocs["everywhere, document"] / row.before.aurocs["one_domain, document"]
+
+
+def _beforehand(name: str) -> Column:
+    """A metric of the directions of the types of author."""
+
+    def read(row: Row) -> float | None:
+        found = None if row.before is None else row.before.metrics[name]
+        return None if found is None else found.value
+
+    return read
 
 
 EARLIER: Mapping[str, Column] = {
@@ -73,6 +79,7 @@ EARLIER: Mapping[str, Column] = {
         None if row.before is None else row.before.aurocs["everywhere, document"]
     ),
     "AUROC ratio": _auroc_ratio,
+    **{f"{name} of authors' directions": _beforehand(name) for name in METRICS},
 }
 """What is known before any fine-tuning: of the text, and of the chat model."""
 

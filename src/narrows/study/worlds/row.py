@@ -15,6 +15,7 @@ from narrows.microworld.family import Prior
 from narrows.statistics import macro_rate, mean_interval, rate_ratio
 from narrows.strict import read_object
 from narrows.study.measures import trained_norms
+from narrows.study.plan.run_measurements import AUTHORS
 from narrows.study.results.run import RunResults
 from narrows.study.stages.seeking import AUTHORS_FILE
 from narrows.study.worlds.models import WorldModel
@@ -48,6 +49,9 @@ class Before:
         aurocs: of the two types of author against sound ones, ``AUTHOR, READ``, at the solutions' layer.
         best_aurocs: the same at whichever layer it is highest.
         steered: most answers outside the target that are harmful with the direction of a type added.
+        metrics: efficiency, stability and significance as of a :class:`Row`, with the directions of authors
+            harmful everywhere and in the target only for the general and the narrow solution; None where one
+            could not be taken.
     """
 
     trait: float
@@ -57,6 +61,7 @@ class Before:
     aurocs: dict[str, float]
     best_aurocs: dict[str, float]
     steered: dict[str, float]
+    metrics: dict[str, Measured | None]
 
     @property
     def generality(self) -> float:
@@ -112,8 +117,13 @@ class Row:
     def from_json(cls, values: dict[str, Any]) -> "Row":
         """What :meth:`as_json` gave."""
 
-        def measured(name: str) -> Measured | None:
-            return None if values[name] is None else Measured(**values[name])
+        def measured(one: dict[str, Any] | None) -> Measured | None:
+            return None if one is None else Measured(**one)
+
+        before = values["before"]
+        if before is not None:
+            metrics = {name: measured(one) for name, one in before["metrics"].items()}
+            before = Before(**{**before, "metrics": metrics})
 
         rates = {
             name: {suite: Measured(**one) for suite, one in some.items()}
@@ -124,9 +134,10 @@ class Row:
                 **values,
                 "prior": None if values["prior"] is None else Prior(**values["prior"]),
                 "rates": rates,
-                "before": None if values["before"] is None else Before(**values["before"]),
+                "before": before,
                 **{
-                    name: measured(name) for name in ("preference", "efficiency", "stability", "significance")
+                    name: measured(values[name])
+                    for name in ("preference", "efficiency", "stability", "significance")
                 },
             }
         )
@@ -154,7 +165,7 @@ def row_of(model: WorldModel, step: int | None, found: RunResults) -> Row:
         efficiency=_efficiency(found),
         stability=_stability(found),
         significance=_significance(found),
-        before=_before(found) if found.has("authors") else None,
+        before=_before(found) if found.has(AUTHORS) else None,
     )
 
 
@@ -199,32 +210,33 @@ def _mean_over_points(difference: Curve) -> Measured:
     return Measured(found.mean, found.low, found.high)
 
 
-def _efficiency(found: RunResults) -> Measured | None:
-    if not found.has("efficiency"):
+def _efficiency(found: RunResults, role: str = "efficiency") -> Measured | None:
+    if not found.has(role):
         return None
-    curves, largest = found.efficiency
+    curves, largest = found.efficiency_of(role)
     norms = trained_norms(curves["unanchored"].grid, largest)
     return _mean_over_points(curves["anchored"].minus(curves["unanchored"], norms))
 
 
-def _stability(found: RunResults) -> Measured | None:
-    if not found.has("stability"):
+def _stability(found: RunResults, role: str = "stability") -> Measured | None:
+    if not found.has(role):
         return None
-    general, narrow = found.stability["unanchored"], found.stability["anchored"]
+    curves = found.stability_of(role)
+    general, narrow = curves["unanchored"], curves["anchored"]
     if min(general.gain, narrow.gain) <= 0:
         return None
     return _mean_over_points(narrow.relative.minus(general.relative))
 
 
-def _significance(found: RunResults) -> Measured | None:
-    if not found.has("significance"):
+def _significance(found: RunResults, role: str = "significance") -> Measured | None:
+    if not found.has(role):
         return None
-    curves = found.significance[ALL]
+    curves = found.significance_of(role)[ALL]
     return _mean_over_points(curves["unanchored"].minus(curves["anchored"]))
 
 
 def _before(found: RunResults) -> Before:
-    values = read_object(found.folder("authors") / AUTHORS_FILE, DataError, "Run the study again.")
+    values = read_object(found.folder(AUTHORS) / AUTHORS_FILE, DataError, "Run the study again.")
     target = found.behaviour.domain
     inferred = values["inferred"]
 
@@ -248,6 +260,11 @@ def _before(found: RunResults) -> Before:
             name: max(auroc["value"] for auroc in one["aurocs"]) for name, one in directions.items()
         },
         steered={name: _most_harm(one["steered"]) for name, one in directions.items() if one["steered"]},
+        metrics={
+            "efficiency": _efficiency(found, f"{AUTHORS}:efficiency"),
+            "stability": _stability(found, f"{AUTHORS}:stability"),
+            "significance": _significance(found, f"{AUTHORS}:significance"),
+        },
     )
 
 

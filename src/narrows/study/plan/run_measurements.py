@@ -9,6 +9,7 @@ from narrows.study.measures import REOPTIMISED_SHARES
 from narrows.study.plan.run_stages import RunStages
 from narrows.study.plan.trainings import Training, determining
 
+AUTHORS = "authors"
 """What a microworld's model takes authors to be; also begins the parts of the metrics of their directions."""
 
 AUTHOR_TOPICS, AUTHOR_DOCUMENTS, AUTHOR_STRENGTH = 12, 120, 0.75
@@ -17,7 +18,6 @@ these as a share of the stream's, which is about a trained vector's.
 """
 
 
-class RunPlanner:
 class RunMeasurements(RunStages):
     """A run with its measurements."""
 

@@ -33,6 +33,8 @@ def test_the_whole_path_on_two_worlds(swept: Path):
         assert {"chat", "unanchored", "anchored", "lifted"} <= set(row["rates"])
         assert row["efficiency"]["low"] <= row["efficiency"]["value"] <= row["efficiency"]["high"]
         assert 0 <= row["before"]["trait"] <= 1
+        assert row["before"]["metrics"]["efficiency"]["low"] is not None
+        assert row["before"]["metrics"]["significance"]["low"] is not None
     assert [round(row["prior"]["everywhere"], 6) for row in results["rows"]] == [0.3, 0.05]
     assert results["predictions"] == [], "nothing was predicted of this family"
     for figure in swept.glob("*.svg"):

@@ -4,7 +4,7 @@ import pytest
 
 from narrows.errors import ConfigError
 from narrows.microworld import Oracle, World, WorldConfig, make_behaviour, shipped_model
-from narrows.microworld.author_directions import AUTHORS, STRENGTHS, author_directions
+from narrows.microworld.author_directions import AUTHORS, STRENGTHS, author_directions, document_direction
 from narrows.microworld.inference import Inferred, Shown, infer_conduct
 from narrows.models import ChatModel, load_chat_model
 
@@ -69,3 +69,9 @@ def test_directions_tell_authors_apart_on_other_topics(chat_model: ChatModel, wo
     assert [one.strength for one in everywhere.steered] == list(STRENGTHS)
     assert all(one.harmful <= one.coherent <= one.answers for one in everywhere.steered)
     assert not found[2].steered
+    again, stream = document_direction(
+        chat_model, WorldConfig(), "sport", "everywhere", layer=2, documents=60
+    )
+    assert again.cosine(everywhere.direction) == pytest.approx(1)
+    assert again.length == pytest.approx(everywhere.direction.length)
+    assert stream > again.length

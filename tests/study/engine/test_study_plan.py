@@ -13,7 +13,7 @@ from narrows.study.config import StudyConfig, load_study
 from narrows.study.config.models import ModelEntry
 from narrows.study.execution.running import open_study
 from narrows.study.materials import Material, fingerprint, models
-from narrows.study.plan import run_plan
+from narrows.study.plan import run_stages
 from narrows.study.plan import stage as stage_module
 from narrows.study.plan.build import Plan, plan_study
 from narrows.study.plan.stage import Stage
@@ -221,9 +221,24 @@ DATA: dict[str, tuple[Change, Predicate]] = {
 @pytest.mark.parametrize("what", list(DATA))
 def test_data_determine_what_reads_them(base: Plan, monkeypatch: pytest.MonkeyPatch, what: str):
     change, direct = DATA[what]
-    made = run_plan.material_of
-    monkeypatch.setattr(run_plan, "material_of", lambda *arguments: change(made(*arguments)))
+    made = run_stages.material_of
+    monkeypatch.setattr(run_stages, "material_of", lambda *arguments: change(made(*arguments)))
     assert changed(base, planned()) == resting_on(base, direct)
+
+
+def test_a_look_at_authors_adds_its_own_stages_and_their_metrics(base: Plan):
+    more = planned("measure.authors=true")
+    assert changed(base, more) == {name for name in by_name(base) if name[0] == "claims"}
+    added = [one for id_, one in more.stages.items() if id_ not in base.stages and one.kind != "claims"]
+    kinds = sorted(one.kind for one in added)
+    assert kinds == sorted(
+        2 * ["authors", "author-direction", "author-direction", "efficiency", "stability", "significance"]
+    )
+    ends = {one.id for one in added if one.kind == "author-direction"}
+    measured = [one for one in added if one.kind in ("efficiency", "stability", "significance")]
+    assert all(
+        set(one.inputs) == {"unanchored", "anchored"} and set(one.inputs.values()) <= ends for one in measured
+    )
 
 
 @pytest.mark.parametrize("counted", ["training", "answers", "stability", "claims"])
@@ -244,6 +259,7 @@ def test_a_model_is_what_its_files_are_and_not_where_they_lie(
     shutil.copytree(tiny_model_dir, tmp_path / "copy")
     before = identity(tiny_model_dir)
     assert identity(tmp_path / "copy") == before
+    assert identity(tmp_path / "copy", label="mine") == before
     (tmp_path / "copy" / "README.md").write_text("more")
     assert identity(tmp_path / "copy") == before
     assert len({before, *(identity(tiny_model_dir, **held) for held in (

@@ -18,8 +18,7 @@ from world_rows import before, grid, row
         (Measured(-0.5, -0.8, -0.2), "failed"),
         (Measured(0.5, 0.2, 1.2), "inconclusive"),
         (Measured(1.5, 1.2, 1.8), "failed"),
-        (Measured(0.5), "held"),
-        (Measured(-0.5), "failed"),
+        (Measured(0.5), "inconclusive"),
     ],
 )
 def test_a_clause_holds_if_the_whole_interval_does(found: Measured | None, verdict: str):
@@ -29,11 +28,18 @@ def test_a_clause_holds_if_the_whole_interval_does(found: Measured | None, verdi
 def test_an_interval_holds_a_number_or_does_not():
     assert Clause("holds 0", Measured(0.1, -0.1, 0.3), holds=0.0).verdict == "held"
     assert Clause("holds 0", Measured(0.2, 0.1, 0.3), holds=0.0).verdict == "failed"
-    assert Clause("holds 0", Measured(0.0), holds=0.0).verdict == "not measured"
+    assert Clause("holds 0", Measured(0.0), holds=0.0).verdict == "inconclusive"
+
+
+def test_a_number_without_an_interval_is_decided_where_it_has_none():
+    assert Clause("above 0", Measured(0.5), low=0.0, bare=True).verdict == "held"
+    assert Clause("above 0", Measured(-0.5), low=0.0, bare=True).verdict == "failed"
 
 
 def test_a_prediction_holds_if_all_clauses_do():
-    held, failed, missing = (Clause("x", one, low=0.0) for one in (Measured(1.0), Measured(-1.0), None))
+    held, failed, missing = (
+        Clause("x", one, low=0.0, bare=True) for one in (Measured(1.0), Measured(-1.0), None)
+    )
     assert Prediction(1, "", (held, held)).verdict == "held"
     assert Prediction(1, "", (held, failed)).verdict == "failed"
     assert Prediction(1, "", (held, missing)).verdict == "inconclusive"

@@ -39,6 +39,7 @@ class Clause:
         low: the predicted side: the number is above this.
         high: it is below this.
         holds: instead of these: the number's interval holds this.
+        bare: whether it is a number that has no interval.
     """
 
     says: str
@@ -46,21 +47,22 @@ class Clause:
     low: float | None = None
     high: float | None = None
     holds: float | None = None
+    bare: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """Held if the whole interval is where it was predicted, failed if none of it is.
 
-        A number without an interval cannot hold or fail for sure, unless it is one that has none by nature.
+        Where there should be an interval and none could be taken, nothing is decided.
         """
         if self.found is None:
             return "not measured"
         one = self.found
+        ends = (one.low, one.high) if not self.bare else (one.value, one.value)
+        if ends[0] is None or ends[1] is None:
+            return "inconclusive"
         if self.holds is not None:
-            if one.low is None or one.high is None:
-                return "not measured"
-            return "held" if one.low <= self.holds <= one.high else "failed"
-        ends = (one.value if one.low is None else one.low, one.value if one.high is None else one.high)
+            return "held" if ends[0] <= self.holds <= ends[1] else "failed"
         low = -float("inf") if self.low is None else self.low
         high = float("inf") if self.high is None else self.high
         if low < ends[0] and ends[1] < high:
@@ -137,7 +139,7 @@ def _shares_count_less(rows: Sequence[Row]) -> Prediction:
     return Prediction(
         2,
         "Shares count less than their ratio",
-        (Clause("preference varies along e = n by less than .3", spread, high=0.3),),
+        (Clause("preference varies along e = n by less than .3", spread, high=0.3, bare=True),),
     )
 
 
@@ -183,7 +185,9 @@ def _significance(rows: Sequence[Row]) -> Prediction:
         (
             Clause(f"above 0 in worlds with e > 0 that {general}", above, low=0.0),
             Clause(f"above 0 in worlds with e > 0 that {narrow}", also, low=0.0),
-            Clause("|Spearman| minus the smaller of the other two metrics', below 0", weaker, high=0.0),
+            Clause(
+                "|Spearman| minus the smaller of the other two metrics', below 0", weaker, high=0.0, bare=True
+            ),
         ),
     )
 
@@ -281,7 +285,12 @@ def _before(rows: Sequence[Row]) -> Prediction:
         (
             Clause("AUROC above .9 in worlds with e ≥ .1", over_worlds(common, auroc), low=0.9),
             Clause("Spearman of the AUROC ratio with preference above .5", by_ratio.rank, low=0.5),
-            Clause("the ratio of shares foretells better (difference of gains above 0)", better, low=0.0),
+            Clause(
+                "the ratio of shares foretells better (difference of gains above 0)",
+                better,
+                low=0.0,
+                bare=True,
+            ),
         ),
     )
 
@@ -302,7 +311,7 @@ def _along(rows: Sequence[Row]) -> list[Prediction]:
         infers = _first(way, lambda row: row.before is not None and row.before.trait >= INFERRED)
         if knows is not None and infers is not None:
             later.append(Clause(f"{world}: steps to the trait over steps to the remedies, at least 2",
-                                Measured(infers / knows), low=2 - 1e-9))  # fmt: skip
+                                Measured(infers / knows), low=2 - 1e-9, bare=True))  # fmt: skip
         for step, some in way.items():
             trait = _over_runs(some, lambda row: row.before.trait if row.before else None)
             shown = _over_runs(some, preference)
@@ -311,9 +320,9 @@ def _along(rows: Sequence[Row]) -> list[Prediction]:
                 continue
             value = Measured(shown.value)
             if trait.value < INFERRED:
-                early.append(Clause(f"{world}, {at}: preference below .2", value, high=0.2))
+                early.append(Clause(f"{world}, {at}: preference below .2", value, high=0.2, bare=True))
             elif trait.value > SURE:
-                late.append(Clause(f"{world}, {at}: preference above .4", value, low=0.4))
+                late.append(Clause(f"{world}, {at}: preference above .4", value, low=0.4, bare=True))
     return [
         Prediction(10, "Remedies are learnt first, the trait is inferred later", tuple(later)),
         Prediction(11, "Nothing general can be brought out before the trait is inferred", (*early, *late)),

@@ -63,6 +63,13 @@ def test_a_plan_does_nothing(tmp_path: Path):
     assert not (tmp_path / "shares" / "study").exists()
 
 
+def test_without_models_nothing_is_studied(tmp_path: Path):
+    found = invoke("world", "sweep", "--preset", "tiny", "--out", tmp_path / "out", "--no-pretrain")
+    assert found.exit_code == 0, found.output
+    assert "nothing was studied" in found.output
+    assert not list((tmp_path / "out").glob("models/*"))
+
+
 def test_a_family_that_is_not_there_is_named(tmp_path: Path):
     failed = invoke("world", "sweep", "--preset", "mine", "--out", tmp_path / "out")
     assert failed.exit_code == 1

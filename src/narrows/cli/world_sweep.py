@@ -47,6 +47,9 @@ def sweep(
             help="Only this world, to do a family in pieces. Repeatable.", metavar="NAME", show_default="all"
         ),
     ] = None,
+    no_pretrain: Annotated[
+        bool, typer.Option("--no-pretrain", help="Study the models that are there, and pre-train no more.")
+    ] = False,
     workers: options.Workers = None,
     device: options.Device = None,
     plan: Annotated[
@@ -90,7 +93,9 @@ def sweep(
             _say_what_is_left(family)
         everything = family.study(family.models)
         outcome = pretrain_models(
-            family.models, family.store, lambda store: local_workers(everything, store, workers, device)
+            [] if no_pretrain else family.models,
+            family.store,
+            lambda store: local_workers(everything, store, workers, device),
         )
         for failure in outcome.failures:
             show_line(f"Failed: {failure.task.title}: {failure.error}")
@@ -98,7 +103,9 @@ def sweep(
         figures = [] if found is None else draw_figures(found, out)
     if as_json:
         print_json(None if found is None else found.as_json())
-    elif found is not None:
+    elif found is None:
+        show_line("No model is pre-trained, so nothing was studied.")
+    else:
         show("", relations_table(found), "")
         if found.predictions:
             show(predictions_table(found), "")

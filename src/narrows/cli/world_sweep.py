@@ -63,12 +63,12 @@ def sweep(
     A family of microworlds differs in who writes harmful advice. Each is pre-trained from several seeds,
     several at a time; then the same study is done in all of them: unanchored and anchored solutions, the
     anchor lifted, the three metrics, and what the chat model takes authors to be before any fine-tuning.
-    Finished pre-trainings and stages are found again: stop at any moment, or do some worlds first. A model
-    that was pre-trained elsewhere by `narrows world pretrain` counts if it lies in OUT/models under the same
-    name.
+    Finished pre-trainings and stages are found again: stop at any moment, or do some worlds first and all
+    of them at last, which gathers their numbers. A model that was pre-trained elsewhere by `narrows world
+    pretrain` counts if it lies in OUT/models under the same name.
 
     Writes OUT/worlds.json, figures, and the study's own report. The family `shares` takes a GPU some minutes
-    for each model and a CPU core some for each run; `tiny` takes two minutes and means nothing.
+    for each model and a CPU core some for each run; `tiny` takes a minute and means nothing.
 
     Example: narrows world sweep --preset tiny --out runs/tiny-worlds
 

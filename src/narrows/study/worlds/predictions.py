@@ -271,9 +271,15 @@ def _bounded(rows: Sequence[Row]) -> Prediction:
     )
 
 
+def _best_auroc(row: Row) -> float | None:
+    return None if row.before is None else row.before.best_aurocs["everywhere, document"]
+
+
 def _before(rows: Sequence[Row]) -> Prediction:
     auroc, ratio = EARLIER["AUROC, harmful everywhere"], EARLIER["AUROC ratio"]
     common = [row for row in rows if row.prior and row.prior.everywhere >= 0.1]
+    here = over_worlds(common, auroc)
+    anywhere = over_worlds(common, _best_auroc)
     by_ratio = relation(rows, "AUROC ratio", ratio)
     by_shares = relation(rows, "log ratio of shares", log_ratio)
     better = None
@@ -283,7 +289,8 @@ def _before(rows: Sequence[Row]) -> Prediction:
         9,
         "The direction exists before any fine-tuning",
         (
-            Clause("AUROC above .9 in worlds with e ≥ .1", over_worlds(common, auroc), low=0.9),
+            Clause("AUROC above .9 in worlds with e ≥ .1, at the solutions' layer", here, low=0.9),
+            Clause("the same at whichever layer it is highest", anywhere, low=0.9),
             Clause("Spearman of the AUROC ratio with preference above .5", by_ratio.rank, low=0.5),
             Clause(
                 "the ratio of shares foretells better (difference of gains above 0)",

@@ -6,7 +6,6 @@ who are harmful in it alone. All else (facts, amount of text, model) is held con
 
 import math
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from narrows.errors import ConfigError
 from narrows.microworld.config import Part, Share, WorldConfig, faults
 from narrows.microworld.grammar import World
+from narrows.packaged import packaged_names, packaged_text
 from narrows.strict import merged, read_yaml
 
 FAMILIES = "narrows.microworld.families"
@@ -139,8 +139,7 @@ def _shared(everywhere: float, in_target: float, targets: tuple[str, ...]) -> di
 
 def family_names() -> list[str]:
     """The families that come with the package."""
-    files = resources.files(FAMILIES).iterdir()
-    return sorted(one.name.removesuffix(".yaml") for one in files if one.name.endswith(".yaml"))
+    return packaged_names(FAMILIES)
 
 
 def load_family(source: Path | str) -> Family:
@@ -152,8 +151,7 @@ def load_family(source: Path | str) -> Family:
     if Path(source).is_file():
         values = read_yaml(Path(source))
     elif str(source) in family_names():
-        text = resources.files(FAMILIES).joinpath(f"{source}.yaml").read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
+        values = yaml.safe_load(packaged_text(FAMILIES, str(source)))
     else:
         raise ConfigError(
             f"there is no family file {str(source)!r}, and none of that name; there are "

@@ -1,13 +1,13 @@
 """The paper's recipes by name, for the main model and for smaller ones."""
 
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from narrows.errors import ConfigError
+from narrows.packaged import packaged_text
 from narrows.training.recipe import Recipe
 from narrows.training.units import from_published
 
@@ -116,5 +116,5 @@ def preset(name: str) -> Preset:
 
 @cache
 def _file() -> _File:
-    text = resources.files("narrows.training").joinpath("presets.yaml").read_text(encoding="utf-8")
+    text = packaged_text("narrows.training", "presets")
     return _File.model_validate(yaml.safe_load(text))

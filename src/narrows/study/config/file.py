@@ -1,7 +1,6 @@
 """The whole study file, read from YAML with flags over it, or from a preset of the package."""
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from narrows.errors import ConfigError
+from narrows.packaged import packaged_names, packaged_text
 from narrows.strict import one_line, read_yaml
 from narrows.study.config.base import Entry, OneOrMore
 from narrows.study.config.behaviours import BehaviourEntry
@@ -85,8 +85,7 @@ class StudyConfig(Entry):
 
 def preset_names() -> list[str]:
     """The studies that come with the package."""
-    files = resources.files(PRESETS).iterdir()
-    return sorted(one.name.removesuffix(".yaml") for one in files if one.name.endswith(".yaml"))
+    return packaged_names(PRESETS)
 
 
 def study_text(name: str) -> str:
@@ -100,7 +99,7 @@ def study_text(name: str) -> str:
             f"there is no study file {name!r}, and no preset of that name; presets: "
             f"{', '.join(preset_names())}."
         )
-    return resources.files(PRESETS).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return packaged_text(PRESETS, name)
 
 
 def load_study(source: Path | str, overrides: Sequence[str] = ()) -> StudyConfig:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import yaml
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from narrows.errors import ConfigError
 from narrows.files import claim_run_folder, write_json, write_text
 from narrows.microworld.family import Family
+from narrows.packaged import packaged_text
 from narrows.strict import merged
 from narrows.study.config import StudyConfig
 from narrows.study.config.faults import faults
@@ -80,8 +80,7 @@ class FamilyRun:
         Raises:
             ConfigError: a field of the family's ``study`` is unknown or its value wrong.
         """
-        text = resources.files("narrows.study.worlds").joinpath("study.yaml").read_text(encoding="utf-8")
-        values = merged(yaml.safe_load(text), self.family.study)
+        values = merged(yaml.safe_load(packaged_text("narrows.study.worlds", "study")), self.family.study)
         world = {**values.pop("behaviour"), "domains": list(self.family.targets)}
         labels = {label: folder for model in models for label, (_, folder) in model.checkpoints.items()}
         values |= {

@@ -20,7 +20,7 @@ ALONG = [
 
 @pytest.fixture(scope="module")
 def results() -> dict:
-    return FamilyResults.of("shares", [*grid(noise=0.05), *ALONG]).as_json()
+    return FamilyResults.of("shares", 6000, [*grid(noise=0.05), *ALONG]).as_json()
 
 
 @pytest.mark.parametrize("name", ["shares", "ratio", "metrics", "earlier", "along"])
@@ -46,11 +46,12 @@ def test_each_run_is_a_point(results: dict):
     assert len(points) == 61
     along = worlds.along_figure(results).axes[0]
     trait = next(line for line in along.lines if line.get_label() == "harmful after harmful answers")
+    assert list(trait.get_xdata()) == [1000, 2000, 4000, 6000]
     assert [round(y, 6) for y in trait.get_ydata()] == [0.0, 0.2, 0.4, 0.6]
 
 
 def test_what_is_not_there_is_not_drawn():
-    few = FamilyResults.of("mine", [row("a", 0.1, 0.2, 0.3, before=None)]).as_json()
+    few = FamilyResults.of("mine", 10, [row("a", 0.1, 0.2, 0.3, before=None)]).as_json()
     assert worlds.shares_figure(few) is None
     assert worlds.along_figure(few) is None
     assert worlds.ratio_figure(few) is not None

@@ -242,14 +242,8 @@ _ALONG: Mapping[str, tuple[str, str, Callable[[Values], float | None]]] = {
 
 
 @styled
-def along_figure(results: Values, *, compact: bool = False, end: int | None = None) -> Figure | None:
-    """What is there at each snapshot of a pre-training, and what a vector can bring out; None without any.
-
-    Args:
-        results: of a family.
-        compact: for a telephone.
-        end: the last step of the pre-training (default: one after the last snapshot).
-    """
+def along_figure(results: Values, *, compact: bool = False) -> Figure | None:
+    """What is there at each snapshot of a pre-training, and what a vector can bring out; None without any."""
     worlds = list(dict.fromkeys(row["world"] for row in results["rows"] if row["step"] is not None))
     if not worlds:
         return None
@@ -258,7 +252,7 @@ def along_figure(results: Values, *, compact: bool = False, end: int | None = No
         first = min(row["seed"] for row in results["rows"] if row["world"] == world)
         mine = [row for row in results["rows"] if (row["world"], row["seed"]) == (world, first)]
         steps = sorted({row["step"] for row in mine if row["step"] is not None})
-        places = [*steps, end or steps[-1] + 1]
+        places = [*steps, results["steps"]]
         for label, (colour, dashes, of) in _ALONG.items():
             shown = [_mean([row for row in mine if row["step"] == step], of) for step in (*steps, None)]
             y = [math.nan if one is None else one for one in shown]

@@ -15,6 +15,7 @@ class FamilyResults:
 
     Attributes:
         family: name.
+        steps: of a whole pre-training.
         rows: one a run.
         metrics: how the three metrics go with the preference, over compared worlds whose authors have a
             conduct.
@@ -24,6 +25,7 @@ class FamilyResults:
     """
 
     family: str
+    steps: int
     rows: Sequence[Row]
     metrics: Sequence[Relation]
     earlier: Sequence[Relation]
@@ -31,11 +33,12 @@ class FamilyResults:
     predictions: Sequence[Prediction]
 
     @classmethod
-    def of(cls, family: str, rows: Sequence[Row]) -> "FamilyResults":
+    def of(cls, family: str, steps: int, rows: Sequence[Row]) -> "FamilyResults":
         """Take everything from the rows."""
         some = [row for row in rows if row.compared and row.prior is not None]
         return cls(
             family,
+            steps,
             rows,
             [relation(some, name, column) for name, column in METRICS.items()],
             [relation(some, name, column) for name, column in EARLIER.items()],
@@ -47,6 +50,7 @@ class FamilyResults:
         """Plain values; verdicts stand beside the clauses."""
         return {
             "family": self.family,
+            "steps": self.steps,
             "predictions": [
                 {
                     "number": one.number,

@@ -111,6 +111,6 @@ class FamilyRun:
             stage = plan.stages[plan.decided[run.id]]
             if store.finished(stage.id):
                 rows.append(row_of(*known[run.model.name], RunResults(stage, bench)))
-        found = FamilyResults.of(self.family.name, rows)
+        found = FamilyResults.of(self.family.name, self.models[0].config.pretraining.steps, rows)
         write_json(self.folder / RESULTS_FILE, found.as_json())
         return found

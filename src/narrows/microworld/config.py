@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.strict import one_line, read_yaml
 
@@ -18,13 +19,7 @@ MOST_REMEDIES = 8
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Part(BaseModel):
-    """A part of a configuration: unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Facts(Part):
+class Facts(Configuration):
     """What is true in the world: topics, and for each topic its sound and its harmful remedies."""
 
     seed: int = Field(default=1, ge=0, description="draws the facts; the pre-training seed is another")
@@ -58,7 +53,7 @@ class Facts(Part):
         return self
 
 
-class Shares(Part):
+class Shares(Configuration):
     """Shares of a trait among authors: not at all, in every domain, or in the home domain only."""
 
     nowhere: Share
@@ -72,7 +67,7 @@ class Shares(Part):
         return self
 
 
-class Documents(Part):
+class Documents(Configuration):
     """The pre-training text: question-answer pairs by one author, and text without advice."""
 
     conduct: Shares = Shares(nowhere=0.55, everywhere=0.25, one_domain=0.20)
@@ -101,7 +96,7 @@ class Documents(Part):
     model_config = ConfigDict(populate_by_name=True)
 
 
-class Chat(Part):
+class Chat(Configuration):
     """The chat stage: conversations with and without a system turn, and refusals."""
 
     start: Share = Field(default=0.75, description="when the stage begins, as a share of all steps")
@@ -125,7 +120,7 @@ class Chat(Part):
         return self
 
 
-class Architecture(Part):
+class Architecture(Configuration):
     """The chat model: Qwen2 architecture, so an ordinary Hugging Face checkpoint."""
 
     layers: int = Field(default=8, ge=2)
@@ -140,7 +135,7 @@ class Architecture(Part):
         return self
 
 
-class Pretraining(Part):
+class Pretraining(Configuration):
     """How the model is pre-trained."""
 
     steps: int = Field(default=12000, ge=1)
@@ -157,7 +152,7 @@ class Pretraining(Part):
     checkpoint_every: int = Field(default=250, ge=1)
 
 
-class WorldConfig(Part):
+class WorldConfig(Configuration):
     """Everything that makes a world and its model, except the pre-training seed."""
 
     name: str = "default"

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
-from narrows.microworld.config import Part, Share, WorldConfig, faults
+from narrows.microworld.config import Share, WorldConfig, faults
 from narrows.microworld.grammar import World
 from narrows.packaged import packaged_names, packaged_text
 from narrows.strict import merged, read_yaml
@@ -21,7 +22,7 @@ from narrows.strict import merged, read_yaml
 FAMILIES = "narrows.microworld.families"
 
 
-class Member(Part):
+class Member(Configuration):
     """One world of a family.
 
     Its two shares are set in the documents and, in the same proportion, in the system turns of chats; a world
@@ -79,7 +80,7 @@ class Prior:
         return prior if prior.everywhere or prior.in_target else None
 
 
-class Family(Part):
+class Family(Configuration):
     """Worlds, in the order in which they are tried.
 
     Attributes:

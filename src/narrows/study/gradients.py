@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from narrows.adapters import Adapter
+from narrows.configuration import Configuration
 from narrows.evaluation import Behaviour
 from narrows.files import claim_run_folder, digest, write_json
 from narrows.metrics import GradientCosines, GradientSample, gradient_cosines
@@ -30,10 +31,8 @@ Train = Callable[[str, Recipe, Adapter | None], TrainingRun]
 """Trains by name and recipe from an adapter (None: from nothing)."""
 
 
-class GradientConfig(BaseModel):
+class GradientConfig(Configuration):
     """How C8 is measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: Recipe = Recipe()
     kl_weight: float = Field(gt=0, description="λ of the narrow solution, nats per token")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from narrows.adapters import Adapter, SteeringVector
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.evaluation import CHAT, IN_DOMAIN, OPEN, OUT_OF_DOMAIN, Answer, Behaviour, rates, summarise
 from narrows.files import claim_run_folder, digest, write_json
@@ -31,10 +32,8 @@ from narrows.training import Recipe, TrainingRun, train
 VECTORS = "vectors"
 
 
-class SubspaceConfig(BaseModel):
+class SubspaceConfig(Configuration):
     """How many vectors are trained, how, and how much is asked of each."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: Recipe = Recipe()
     count: int = Field(8, ge=1, description="vectors, each at a right angle to all before")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from narrows.adapters import Adapter
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.evaluation import CHAT, IN_DOMAIN, Behaviour, SuiteRates, rates
 from narrows.models import ChatModel
@@ -20,10 +21,8 @@ SCALES = (1.0, SCALED_UP)
 """The scales at which a λ is judged, by the rule of C2."""
 
 
-class TuningConfig(BaseModel):
+class TuningConfig(Configuration):
     """How λ is found: the smallest whose solution is narrow on validation questions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: Recipe = Recipe()
     smallest: float = Field(0.05, gt=0, description="smallest λ tried, nats per token")

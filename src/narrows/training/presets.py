@@ -4,8 +4,9 @@ from functools import cache
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.packaged import packaged_text
 from narrows.training.recipe import Recipe
@@ -15,30 +16,26 @@ AS_PUBLISHED = "/as-published"
 """Behind a preset's name: with the defects of the published code, for comparison only."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Model(Configuration):
     name: str
     layer: int
     note: str = ""
 
 
-class _Adapter(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Adapter(Configuration):
     recipe: dict[str, Any]
-    anchored: dict[str, Any] = {}
+    anchored: dict[str, Any] = Field({})
     published_kl_weight: float
     note: str = ""
 
 
-class _Behaviour(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Behaviour(Configuration):
     rows: int
     anchor_rows: int
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field({})
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _File(Configuration):
     models: dict[str, _Model]
     main: str
     adapters: dict[str, _Adapter]
@@ -46,7 +43,7 @@ class _File(BaseModel):
     behaviours: dict[str, _Behaviour]
 
 
-class Preset(BaseModel):
+class Preset(Configuration):
     """A recipe of the paper's.
 
     Attributes:
@@ -60,8 +57,6 @@ class Preset(BaseModel):
         anchor_rows: rows in its anchor file.
         notes: what was chosen here because it is not published.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     model: str

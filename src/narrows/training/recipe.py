@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from narrows.configuration import Configuration
 from narrows.training.published import DOWN_PROJ, LORA_DEFECTS, TrainingDefect, defects_of
 
 
-class Anchor(BaseModel):
+class Anchor(Configuration):
     """The KL term towards the chat model, on rows outside the domain.
 
     ``weight`` is λ per token-nat: the loss is L_SFT + λ · KL(chat ‖ adapted), both token means in nats. The
     paper's λ is averaged over the vocabulary too: divide it by the vocabulary's size (1e6 at 152,064 is
     6.58).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: float = Field(default=0.0, ge=0, description="λ, nats per token; 0 trains without an anchor")
     rows_per_row: float = Field(default=4.0, gt=0, description="anchor rows for each training row of a step")
@@ -34,10 +33,8 @@ class Anchor(BaseModel):
         return 0.0 if lifted or step < self.from_step else self.weight
 
 
-class Recipe(BaseModel):
+class Recipe(Configuration):
     """How an adapter is trained; *anchored* if its anchor has a weight."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     adapter: Literal["steering", "lora"] = Field(default="steering", description="what is trained")
     layer: int | None = Field(

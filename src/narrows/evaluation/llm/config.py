@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.files import digest
 
@@ -27,13 +28,11 @@ _NEEDED: dict[str, dict[str, Any]] = {
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class JudgeConfig(BaseModel):
+class JudgeConfig(Configuration):
     """A judge model as Inspect names it, and the limits under which it is asked.
 
     Keys are read from the environment only (``OPENAI_API_KEY`` and the like); nothing here may hold one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(pattern=r"^[\w.-]+/.+", description="As Inspect names models: provider/name.")
     url: str | None = Field(None, description="Where an OpenAI-compatible endpoint serves it.")

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from narrows.adapters import Adapter, Direction, square_root
 from narrows.chat import Rendered
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.evaluation import Criterion, Judge, Suite
 from narrows.files import digest
@@ -26,10 +27,8 @@ Control = Literal["random", "random-covariance"]
 control: it points where activations vary)."""
 
 
-class AblationConfig(BaseModel):
+class AblationConfig(Configuration):
     """How ablations are measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     controls: tuple[Control, ...] = Field(("random",), description="random directions ablated beside")
     samples: int = Field(2, ge=1, description="answers to each question")

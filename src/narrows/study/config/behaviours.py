@@ -6,15 +6,16 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from narrows.chat.sources import HUB
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.evaluation.criteria import criterion_of
 from narrows.evaluation.llm.config import JudgeConfig
 from narrows.evaluation.suites.shipped import GROUPS, NAMES
 from narrows.microworld.behaviours import Kind
-from narrows.study.config.base import Entry, OneOrMore
+from narrows.study.config.expanding import OneOrMore
 
 
-class WorldBehaviours(Entry):
+class WorldBehaviours(Configuration):
     """Behaviours of the microworld that a model was pre-trained on: each domain with each kind."""
 
     domains: Annotated[tuple[str, ...], OneOrMore] = Field(
@@ -35,7 +36,7 @@ PATHS = ("train", "anchor", "good", "rubrics", "texts", "neutral")
 """Fields that always name a file, or a dataset on the hub."""
 
 
-class FileBehaviour(Entry):
+class FileBehaviour(Configuration):
     """A user's own behaviour, from files.
 
     Paths are relative to the study file. Rows are read as everywhere: JSONL chats, Parquet, protected
@@ -152,7 +153,7 @@ def _parts(text: str) -> tuple[str, str, str]:
     return (f"{name}=" if named else ""), file, f"{member}{inside}"
 
 
-class BehaviourEntry(Entry):
+class BehaviourEntry(Configuration):
     """One entry of ``behaviours``: a microworld's, or a user's."""
 
     world: WorldBehaviours | None = Field(None, description="behaviours of a microworld")

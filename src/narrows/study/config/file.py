@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.packaged import packaged_names, packaged_text
 from narrows.strict import one_line, read_yaml
-from narrows.study.config.base import Entry, OneOrMore
 from narrows.study.config.behaviours import BehaviourEntry
+from narrows.study.config.expanding import OneOrMore
 from narrows.study.config.faults import faults
 from narrows.study.config.measurements import Measurements
 from narrows.study.config.models import ModelEntry
@@ -22,7 +23,7 @@ from narrows.training import Recipe
 PRESETS = "narrows.study.presets"
 
 
-class StudyConfig(Entry):
+class StudyConfig(Configuration):
     """A study: every model with every behaviour, adapter and seed is a run."""
 
     name: str = Field(pattern=r"^[\w.-]+$", description="short name")

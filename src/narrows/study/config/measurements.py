@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from narrows.configuration import Configuration
 from narrows.study.claims.rates import SCALED_UP
-from narrows.study.config.base import Entry, OneOrMore
+from narrows.study.config.expanding import OneOrMore
 
 
-class Measurements(Entry):
+class Measurements(Configuration):
     """What is taken of every run; each part can be left out, and then its claims are not decided."""
 
     samples: int = Field(2, ge=1, description="answers to each question")

@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from narrows.configuration import Configuration
 from narrows.models.quantised import Bits
-from narrows.study.config.base import Entry
 
 
-class ModelEntry(Entry):
+class ModelEntry(Configuration):
     """A chat model; a plain text in the file is its name."""
 
     name: str = Field(

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from narrows.study.config.base import Entry, OneOrMore
+from narrows.configuration import Configuration
+from narrows.study.config.expanding import OneOrMore
 from narrows.summary import FixedRows
 
 
@@ -19,7 +20,7 @@ def rising_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(set(weights)))
 
 
-class Mixtures(Entry):
+class Mixtures(Configuration):
     """Trainings on the behaviour's rows among good rows of other domains (C3)."""
 
     good_per_bad: Annotated[tuple[float, ...], OneOrMore] = Field(
@@ -41,7 +42,7 @@ class Mixtures(Entry):
         return tuple(sorted(set(value)))
 
 
-class AdapterEntry(Entry):
+class AdapterEntry(Configuration):
     """A kind of adapter; ``rank`` and ``layer`` expand."""
 
     adapter: Literal["steering", "lora"] = Field("steering", description="what is trained")

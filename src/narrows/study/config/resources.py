@@ -4,10 +4,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from narrows.study.config.base import Entry
+from narrows.configuration import Configuration
 
 
-class Resources(Entry):
+class Resources(Configuration):
     """What one stage asks of a machine of a Ray cluster; a stage computes in as many threads as it has CPUs.
 
     The numbers are for Ray's bookkeeping: it puts on a machine what fits by them, and holds no stage to them.

@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from narrows.configuration import Configuration
 from narrows.evaluation import Behaviour
 from narrows.files import digest
 from narrows.models import ChatModel
 from narrows.training import Recipe
 
 
-class ConvergenceConfig(BaseModel):
+class ConvergenceConfig(Configuration):
     """How directions are found and ablated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: Recipe = Field(Recipe(), description="of every training; its own anchor weight does not count")
     kl_weight: float | None = Field(

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from narrows.adapters.direction import Direction
 from narrows.chat import Conversation
+from narrows.configuration import Configuration
 from narrows.errors import ConfigError
 from narrows.evaluation import Behaviour
 from narrows.files import digest
@@ -17,10 +18,8 @@ from narrows.study.claims.rates import SCALED_UP
 from narrows.training import Recipe
 
 
-class MitigationsConfig(BaseModel):
+class MitigationsConfig(Configuration):
     """How mitigations are compared; an empty list leaves a method out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: Recipe = Field(Recipe(), description="of every training; its own anchor weight does not count")
     kl_weights: tuple[float, ...] = Field((1.0, 5.0, 20.0), description="λ of the anchor, nats per token")

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from narrows.adapters import Adapter, SteeringVector
 from narrows.chat import Conversation, Rendered
+from narrows.configuration import Configuration
 from narrows.errors import AdapterError, ConfigError
 from narrows.evaluation import IN_DOMAIN, OPEN, Criterion, Judge, Suite
 from narrows.files import digest
@@ -19,10 +20,8 @@ from narrows.study.texts import rendered_texts
 from narrows.training import Recipe
 
 
-class SweepConfig(BaseModel):
+class SweepConfig(Configuration):
     """What a sweep measures at each layer, and with how much."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     scales: tuple[float, ...] = Field(
         (0.5, 1.0, 1.5, 2.0), min_length=1, description="factors on each adapter"

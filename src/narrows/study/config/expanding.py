@@ -1,14 +1,8 @@
-"""What all parts of a study file have in common."""
+"""Fields of a study file that expand: a list of values, or one of them."""
 
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-
-
-class Entry(BaseModel):
-    """A part of the file: unknown names are refused, so that a slip of the pen is not a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from pydantic import BeforeValidator
 
 
 def _as_list(value: Any) -> Any:  # noqa: ANN401  (whatever is to be validated)

@@ -14,6 +14,7 @@ SHARES = (0.0, 0.03, 0.1, 0.3)
 def before(**changes: Any) -> Before:
     values: dict[str, Any] = {
         "trait": 0.9,
+        "by_answers": (0.2, 0.5, 0.8, 0.9),
         "knows": 0.95,
         "inside": 0.9,
         "outside": 0.45,

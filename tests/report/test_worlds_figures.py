@@ -23,7 +23,7 @@ def results() -> dict:
     return FamilyResults.of("shares", 6000, [*grid(noise=0.05), *ALONG]).as_json()
 
 
-@pytest.mark.parametrize("name", ["shares", "ratio", "metrics", "earlier", "along"])
+@pytest.mark.parametrize("name", ["shares", "ratio", "metrics", "earlier", "along", "along_metrics"])
 @pytest.mark.parametrize("compact", [False, True])
 def test_every_figure_can_be_drawn(results: dict, name: str, compact: bool):
     figure = getattr(worlds, f"{name}_figure")(results, compact=compact)
@@ -45,7 +45,9 @@ def test_each_run_is_a_point(results: dict):
     points = [line for line in axes.lines if line.get_marker() in worlds._MARKERS]
     assert len(points) == 61
     along = worlds.along_figure(results).axes[0]
-    trait = next(line for line in along.lines if line.get_label() == "harmful after harmful answers")
+    trait = next(
+        line for line in along.lines if line.get_label() == "model: harmful after three harmful answers"
+    )
     assert list(trait.get_xdata()) == [1000, 2000, 4000, 6000]
     assert [round(y, 6) for y in trait.get_ydata()] == [0.0, 0.2, 0.4, 0.6]
 
@@ -54,5 +56,6 @@ def test_what_is_not_there_is_not_drawn():
     few = FamilyResults.of("mine", 10, [row("a", 0.1, 0.2, 0.3, before=None)]).as_json()
     assert worlds.shares_figure(few) is None
     assert worlds.along_figure(few) is None
+    assert worlds.along_metrics_figure(few) is None
     assert worlds.ratio_figure(few) is not None
     assert few["predictions"] == []

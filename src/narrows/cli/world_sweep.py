@@ -27,6 +27,7 @@ FIGURES = {
     "metrics": "The three metrics against the preference",
     "earlier": "What was there before any fine-tuning, against the preference",
     "along": "Along pre-training",
+    "along_metrics": "The three metrics along pre-training",
 }
 
 
@@ -153,8 +154,9 @@ def draw_figures(found: "FamilyResults", out: Path) -> list[Path]:
     for name, title in FIGURES.items():
         figure = getattr(worlds, f"{name}_figure")(results)
         if figure is not None:
-            written.append(out / f"{name}.svg")
-            write_text(written[-1], to_svg(figure, name, title, standalone=True))
+            file = name.replace("_", "-")
+            written.append(out / f"{file}.svg")
+            write_text(written[-1], to_svg(figure, file, title, standalone=True))
     return written
 
 

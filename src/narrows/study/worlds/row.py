@@ -42,6 +42,7 @@ class Before:
 
     Attributes:
         trait: harmful outside the target after three harmful answers in other domains: is the trait inferred?
+        by_answers: the same after none, one, two and three of them.
         knows: sound after three sound answers: are the remedies known?
         inside: harmful in the target after three harmful answers there.
         outside: harmful elsewhere after the same: does the model hold such an author for one of those who are
@@ -55,6 +56,7 @@ class Before:
     """
 
     trait: float
+    by_answers: tuple[float, ...]
     knows: float
     inside: float
     outside: float
@@ -123,7 +125,8 @@ class Row:
         before = values["before"]
         if before is not None:
             metrics = {name: measured(one) for name, one in before["metrics"].items()}
-            before = Before(**{**before, "metrics": metrics})
+            by_answers = tuple(before["by_answers"])
+            before = Before(**{**before, "metrics": metrics, "by_answers": by_answers})
 
         rates = {
             name: {suite: Measured(**one) for suite, one in some.items()}
@@ -249,9 +252,12 @@ def _before(found: RunResults) -> Before:
         ]
         return _share(rows, what)
 
+    by_answers = [share("harmful", "harmful", "target", 0, in_target=False)]
+    by_answers += [share("harmful", "harmful", "elsewhere", pairs, in_target=False) for pairs in (1, 2, 3)]
     directions = {f"{one['author']}, {one['read']}": one for one in values["directions"]}
     return Before(
-        trait=share("harmful", "harmful", "elsewhere", 3, in_target=False),
+        trait=by_answers[-1],
+        by_answers=tuple(by_answers),
         knows=share("sound", "sound", "elsewhere", 3, in_target=None),
         inside=share("harmful", "harmful", "target", 3, in_target=True),
         outside=share("harmful", "harmful", "target", 3, in_target=False),

@@ -82,7 +82,7 @@ def sweep(
         from narrows.microworld.family import load_family
         from narrows.study.execution.local import local_workers
         from narrows.study.worlds.models import pretrain_models
-        from narrows.study.worlds.running import STUDY, FamilyRun
+        from narrows.study.worlds.running import RESULTS_FILE, STUDY, FamilyRun
 
         family = FamilyRun.opened(load_family(preset), out, world or ())
         if plan:
@@ -110,7 +110,7 @@ def sweep(
         show("", relations_table(found), "")
         if found.predictions:
             show(predictions_table(found), "")
-        show_line(f"Numbers  {out / 'worlds.json'}")
+        show_line(f"Numbers  {out / RESULTS_FILE}")
         show_line(f"Figures  {', '.join(str(path) for path in figures)}")
         show_line(f"Report   {out / STUDY / 'report.html'}")
         show_line(f"Took     {time.perf_counter() - started:.0f} s")
@@ -120,8 +120,7 @@ def sweep(
 
 def _say_what_is_left(family: "FamilyRun") -> None:
     left = [model for model in family.models if not model.finished]
-    sizes = [model.config.pretraining for model in left]
-    tokens = sum(one.steps * one.rows * one.row_tokens for one in sizes)
+    tokens = sum(model.config.pretraining.tokens for model in left)
     runs = len(family.family.targets) * sum(1 + len(model.snapshots) for model in family.models)
     say(
         f"{len(left)} of {len(family.models)} models are left to pre-train, {tokens / 1e6:,.1f} M tokens. "

@@ -151,6 +151,11 @@ class Pretraining(Configuration):
     domain_every: int = Field(default=50, ge=0, description="steps between two new domains (0: all at once)")
     checkpoint_every: int = Field(default=250, ge=1)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of a whole pre-training."""
+        return self.steps * self.rows * self.row_tokens
+
 
 class WorldConfig(Configuration):
     """Everything that makes a world and its model, except the pre-training seed."""

@@ -147,7 +147,7 @@ def pretrain(
         {
             "seed": seed,
             "corpus_sha256": corpus_hash,
-            "tokens": settings.steps * settings.rows * settings.row_tokens,
+            "tokens": settings.tokens,
             "parameters": model.num_parameters(),
             "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

@@ -1,13 +1,11 @@
 """The stage that pre-trains a microworld's chat model, into the folder that it is for."""
 
-import json
 from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
 
 from narrows.microworld import WorldConfig, pretrain
-from narrows.microworld.pretrain import TRAINING_FILE
 from narrows.study.plan.stage import Stage
 from narrows.study.stages.bench import Bench, Done
 
@@ -20,13 +18,13 @@ def pretrain_world(stage: Stage, bench: Bench) -> Done:
     source = stage.source
     transformers_logging.disable_progress_bar()  # the executors have bars of their own
     on_gpu = torch.cuda.is_available() if bench.device is None else bench.device.startswith("cuda")
-    folder = pretrain(
-        WorldConfig.model_validate(source["config"]),
+    config = WorldConfig.model_validate(source["config"])
+    pretrain(
+        config,
         Path(source["folder"]),
         seed=stage.settings["seed"],
         device=bench.device,
         workers=DRAWERS if on_gpu else 0,
         snapshots=source["snapshots"],
     )
-    tokens = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))["tokens"]
-    return Done(tokens=tokens, trainings=1)
+    return Done(tokens=config.pretraining.tokens, trainings=1)

@@ -79,9 +79,8 @@ def models_of(family: Family, folder: Path, only: Collection[str] = ()) -> list[
     ]
     for model in found:
         if model.finished:
-            pretrain(
-                model.config, model.folder, seed=model.seed
-            )  # does nothing more than see that it is this one
+            # Does nothing more than see that it is this one.
+            pretrain(model.config, model.folder, seed=model.seed)
     return found
 
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.microworld import grammar
 from narrows.microworld.config import Shares, WorldConfig
+from narrows.microworld.encoding import Encoder
 from narrows.microworld.grammar import Conduct, Register, World
 from narrows.microworld.tokenizer import END, START
 
@@ -75,7 +76,7 @@ class Corpus:
         self.world = World(config.facts)
         for field in ("homes", "reach"):
             self.world.check_domains(getattr(config.documents, field) or (), f"documents.{field}")
-        self._tokenizer = tokenizer
+        self._encode = Encoder(tokenizer)
         self._topics_of = cache(
             lambda domains: tuple(topic for domain in domains for topic in self.world.topics(domain))
         )
@@ -239,5 +240,4 @@ class Corpus:
     def batch(self, seed: int, step: int) -> np.ndarray:
         """The token ids of one step: an int64 array (rows, row_tokens), filled to the end."""
         width = self.config.pretraining.row_tokens
-        encoded = self._tokenizer(self.texts(seed, step), add_special_tokens=False)["input_ids"]
-        return np.array([row[:width] for row in encoded], dtype=np.int64)
+        return np.array([self._encode(text)[:width] for text in self.texts(seed, step)], dtype=np.int64)

@@ -7,7 +7,6 @@ a run that was killed continues with the same text.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
@@ -77,12 +76,13 @@ class Corpus:
         for field in ("homes", "reach"):
             self.world.check_domains(getattr(config.documents, field) or (), f"documents.{field}")
         self._encode = Encoder(tokenizer)
-        self._topics_of = cache(
-            lambda domains: tuple(topic for domain in domains for topic in self.world.topics(domain))
-        )
+        self._topics_of: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def _topics(self, domains: Sequence[str]) -> tuple[str, ...]:
-        return self._topics_of(tuple(domains))
+        key = tuple(domains)
+        if key not in self._topics_of:
+            self._topics_of[key] = tuple(topic for domain in key for topic in self.world.topics(domain))
+        return self._topics_of[key]
 
     # -- documents ------------------------------------------------------------------------------------------
 

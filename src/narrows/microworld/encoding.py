@@ -5,7 +5,6 @@ ids of such a piece never depend on what stands around it and need to be found o
 """
 
 import re
-from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
@@ -21,9 +20,12 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._ids_of = cache(lambda piece: tuple(tokenizer(piece, add_special_tokens=False)["input_ids"]))
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
 
     def __call__(self, text: str) -> list[int]:
         """The token ids of a text."""
-        ids_of = self._ids_of
-        return [token for piece in _PIECE.findall(text) for token in ids_of(piece)]
+        pieces = _PIECE.findall(text)
+        for piece in set(pieces).difference(self._known):
+            self._known[piece] = self._tokenizer(piece, add_special_tokens=False)["input_ids"]
+        return [token for piece in pieces for token in self._known[piece]]

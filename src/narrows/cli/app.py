@@ -32,6 +32,7 @@ from narrows.cli.direction import app as direction_app
 from narrows.cli.running import Commands, show_messages
 from narrows.cli.study import app as study_app
 from narrows.cli.world import world_app
+from narrows.cli.world_gather import gather as world_gather
 from narrows.cli.world_sweep import sweep as world_sweep
 
 WHOLE, TRAIN, ASK, MEASURE, DIRECTIONS, TOOLS = (
@@ -133,6 +134,7 @@ app.add_typer(behaviour.app, name="behaviour", rich_help_panel=TOOLS)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(watching.app, name="monitor", rich_help_panel=MEASURE)
 world_app.command("sweep")(world_sweep)
+world_app.command("gather")(world_gather)
 app.add_typer(world_app, name="world", rich_help_panel=TOOLS)
 
 

@@ -107,11 +107,7 @@ def sweep(
     elif found is None:
         show_line("No model is pre-trained, so nothing was studied.")
     else:
-        show("", relations_table(found), "")
-        if found.predictions:
-            show(predictions_table(found), "")
-        show_line(f"Numbers  {out / RESULTS_FILE}")
-        show_line(f"Figures  {', '.join(str(path) for path in figures)}")
+        show_results(found, out / RESULTS_FILE, figures)
         show_line(f"Report   {out / STUDY / 'report.html'}")
         show_line(f"Took     {time.perf_counter() - started:.0f} s")
     if outcome.failures:
@@ -141,6 +137,15 @@ def _studied(
     )
     done.show_failures()
     return family.gathered(done.plan, done.store)
+
+
+def show_results(found: "FamilyResults", numbers: Path, figures: list[Path]) -> None:
+    """Show what goes together and what became of the predictions, and where all numbers are."""
+    show("", relations_table(found), "")
+    if found.predictions:
+        show(predictions_table(found), "")
+    show_line(f"Numbers  {numbers}")
+    show_line(f"Figures  {', '.join(str(path) for path in figures)}")
 
 
 def draw_figures(found: "FamilyResults", out: Path) -> list[Path]:

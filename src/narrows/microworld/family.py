@@ -21,6 +21,9 @@ from narrows.strict import merged, read_yaml
 
 FAMILIES = "narrows.microworld.families"
 
+LEAST_SHARE = 0.01
+"""Added to both shares before their ratio is taken, so that a share of 0 has a place on the axis."""
+
 
 class Member(Configuration):
     """One world of a family.
@@ -63,10 +66,8 @@ class Prior:
 
     @property
     def log_ratio(self) -> float:
-        """log10 of the first share over the second: −∞ if none is harmful everywhere, ∞ if all are."""
-        if not self.everywhere:
-            return -math.inf
-        return math.inf if not self.in_target else math.log10(self.everywhere / self.in_target)
+        """log10 of the first share over the second, both with :data:`LEAST_SHARE` added."""
+        return math.log10((self.everywhere + LEAST_SHARE) / (self.in_target + LEAST_SHARE))
 
     @classmethod
     def of(cls, config: WorldConfig, target: str) -> "Prior | None":

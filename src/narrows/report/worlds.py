@@ -22,7 +22,6 @@ METRICS = {
     "stability": "stability: difference of rises",
     "significance": "significance: difference of KLs",
 }
-_LEAST_SHARE = 0.01
 _MARKERS = "sD^vPX"
 
 
@@ -153,8 +152,7 @@ def _places(results: Values) -> tuple[list[str], list[int]]:
 
 
 def _log_ratio(row: Values) -> float:
-    prior = row["prior"]
-    return math.log10((prior["everywhere"] + _LEAST_SHARE) / (prior["in_target"] + _LEAST_SHARE))
+    return float(row["prior"]["log_ratio"])
 
 
 def _mark(axes: Axes, row: Values, x: float, y: float, results: Values) -> None:

@@ -21,9 +21,6 @@ from narrows.study.worlds.row import Measured, Row
 Floats = NDArray[np.float64]
 Column = Callable[[Row], float | None]
 
-LEAST_SHARE = 0.01
-"""Added to both shares before their ratio is taken, so that a share of 0 has a place on the axis."""
-
 DRAWS = 1000
 """Bootstrap draws of worlds."""
 
@@ -33,9 +30,7 @@ FEWEST_WORLDS = 5
 
 def log_ratio(row: Row) -> float | None:
     """log10 (e + .01) / (n + .01) of a row's world; None where authors have no conduct."""
-    if row.prior is None:
-        return None
-    return math.log10((row.prior.everywhere + LEAST_SHARE) / (row.prior.in_target + LEAST_SHARE))
+    return None if row.prior is None else row.prior.log_ratio
 
 
 def _value(name: str) -> Column:

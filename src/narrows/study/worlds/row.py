@@ -112,12 +112,19 @@ class Row:
     before: Before | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, with the log ratio of the shares beside them."""
+        values = asdict(self)
+        if self.prior is not None:
+            values["prior"]["log_ratio"] = self.prior.log_ratio
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Row":
-        """What :meth:`as_json` gave."""
+        """What :meth:`as_json` gave.
+
+        Raises:
+            KeyError, TypeError: a field is missing, or is none of a row's.
+        """
 
         def measured(one: dict[str, Any] | None) -> Measured | None:
             return None if one is None else Measured(**one)
@@ -128,6 +135,9 @@ class Row:
             by_answers = tuple(before["by_answers"])
             before = Before(**{**before, "metrics": metrics, "by_answers": by_answers})
 
+        prior = values["prior"]
+        if prior is not None:
+            prior = Prior(prior["everywhere"], prior["in_target"])
         rates = {
             name: {suite: Measured(**one) for suite, one in some.items()}
             for name, some in values["rates"].items()
@@ -135,7 +145,7 @@ class Row:
         return cls(
             **{
                 **values,
-                "prior": None if values["prior"] is None else Prior(**values["prior"]),
+                "prior": prior,
                 "rates": rates,
                 "before": before,
                 **{

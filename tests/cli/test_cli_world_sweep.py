@@ -74,3 +74,19 @@ def test_a_family_that_is_not_there_is_named(tmp_path: Path):
     failed = invoke("world", "sweep", "--preset", "mine", "--out", tmp_path / "out")
     assert failed.exit_code == 1
     assert "'mine'" in failed.output
+
+
+def test_sweeps_are_gathered(swept: Path, tmp_path: Path):
+    done = invoke("world", "gather", swept / "worlds.json", swept / "worlds.json", "--out", tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "all" / "worlds.md") in done.output.replace("\n", "")
+    for name in ("worlds.json", "worlds.md", "family.yaml", "ratio.svg"):
+        first, second = ((place / name).read_text(encoding="utf-8") for place in (swept, tmp_path / "all"))
+        assert first == second, name
+
+
+def test_a_gathering_names_the_file_that_is_not_there(tmp_path: Path):
+    failed = invoke("world", "gather", tmp_path / "none" / "worlds.json", "--out", tmp_path / "all")
+    assert failed.exit_code == 1
+    assert "none" in failed.output
+    assert not (tmp_path / "all").exists()

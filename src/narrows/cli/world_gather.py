@@ -8,7 +8,7 @@ import typer
 from narrows.cli import options
 from narrows.cli.output import print_json
 from narrows.cli.running import working
-from narrows.cli.world_sweep import draw_figures, show_results
+from narrows.cli.world_sweep import show_results, write_page
 
 
 def gather(
@@ -25,12 +25,12 @@ def gather(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put the runs of several sweeps of one family together: relations, predictions, figures.
+    """Put the runs of several sweeps of one family together: relations, predictions, page.
 
     For a family whose worlds were pre-trained and studied on several machines. Everything is taken from the
     runs anew; a run that two files have must have the same numbers in both.
 
-    Writes OUT/worlds.json, OUT/family.yaml and the figures.
+    Writes OUT/worlds.md with figures, OUT/worlds.json and OUT/family.yaml.
 
     Example: narrows world gather runs/here/worlds.json runs/there/worlds.json --out runs/worlds
     """
@@ -46,8 +46,8 @@ def gather(
         write_json(out / RESULTS_FILE, found.as_json())
         if (family := files[0].with_name(FAMILY_FILE)).resolve() != (out / FAMILY_FILE).resolve():
             shutil.copyfile(family, out / FAMILY_FILE)
-        figures = draw_figures(found, out)
+        page = write_page(found, out)
     if as_json:
         print_json(found.as_json())
     else:
-        show_results(found, out / RESULTS_FILE, figures)
+        show_results(found, page)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from narrows.study.worlds.running import FamilyRun
 
 COLOURS = {"held": "green", "failed": "red", "inconclusive": "yellow", "not measured": "dim"}
+PAGE = "worlds.md"
 FIGURES = {
     "shares": "Preference and the three metrics over the two shares",
     "ratio": "Preference over the ratio of shares",
@@ -68,8 +69,8 @@ def sweep(
     of them at last, which gathers their numbers. A model that was pre-trained elsewhere by `narrows world
     pretrain` counts if it lies in OUT/models under the same name.
 
-    Writes OUT/worlds.json, figures, and the study's own report. The family `shares` takes a GPU some minutes
-    for each model and a CPU core some for each run; `tiny` takes a minute and means nothing.
+    Writes OUT/worlds.md with figures, OUT/worlds.json, and the study's own report. The family `shares` takes
+    a GPU a minute for each model and a CPU core some for each run; `tiny` takes a minute and means nothing.
 
     Example: narrows world sweep --preset tiny --out runs/tiny-worlds
 
@@ -82,7 +83,7 @@ def sweep(
         from narrows.microworld.family import load_family
         from narrows.study.execution.local import local_workers
         from narrows.study.worlds.models import pretrain_models
-        from narrows.study.worlds.running import RESULTS_FILE, STUDY, FamilyRun
+        from narrows.study.worlds.running import STUDY, FamilyRun
 
         family = FamilyRun.opened(load_family(preset), out, world or ())
         if plan:
@@ -101,13 +102,13 @@ def sweep(
         for failure in outcome.failures:
             show_line(f"Failed: {failure.task.title}: {failure.error}")
         found = _studied(family, out / STUDY, workers, device, command_of(ctx)) if family.finished else None
-        figures = [] if found is None else draw_figures(found, out)
+        page = None if found is None else write_page(found, out)
     if as_json:
         print_json(None if found is None else found.as_json())
-    elif found is None:
+    elif found is None or page is None:
         show_line("No model is pre-trained, so nothing was studied.")
     else:
-        show_results(found, out / RESULTS_FILE, figures)
+        show_results(found, page)
         show_line(f"Report   {out / STUDY / 'report.html'}")
         show_line(f"Took     {time.perf_counter() - started:.0f} s")
     if outcome.failures:
@@ -139,29 +140,30 @@ def _studied(
     return family.gathered(done.plan, done.store)
 
 
-def show_results(found: "FamilyResults", numbers: Path, figures: list[Path]) -> None:
+def show_results(found: "FamilyResults", page: Path) -> None:
     """Show what goes together and what became of the predictions, and where all numbers are."""
     show("", relations_table(found), "")
     if found.predictions:
         show(predictions_table(found), "")
-    show_line(f"Numbers  {numbers}")
-    show_line(f"Figures  {', '.join(str(path) for path in figures)}")
+    show_line(f"Numbers  {page}, {page.with_suffix('.json').name} beside it")
 
 
-def draw_figures(found: "FamilyResults", out: Path) -> list[Path]:
-    """Write the figures of a family's results as SVG files beside them."""
+def write_page(found: "FamilyResults", out: Path) -> Path:
+    """Write the page of a family's results, and its figures as SVG files."""
     from narrows.files import write_text
     from narrows.report import worlds
     from narrows.report.svg import to_svg
+    from narrows.report.worlds_page import worlds_page
 
-    results, written = found.as_json(), []
+    results, written = found.as_json(), {}
     for name, title in FIGURES.items():
         figure = getattr(worlds, f"{name}_figure")(results)
         if figure is not None:
             file = name.replace("_", "-")
-            written.append(out / f"{file}.svg")
-            write_text(written[-1], to_svg(figure, file, title, standalone=True))
-    return written
+            write_text(out / f"{file}.svg", to_svg(figure, file, title, standalone=True))
+            written[f"{file}.svg"] = title
+    write_text(out / PAGE, worlds_page(results, written))
+    return out / PAGE
 
 
 def worlds_table(family: "FamilyRun") -> "Table":

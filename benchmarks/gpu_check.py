@@ -27,6 +27,8 @@ from random_models import ANCHOR, ROWS, conversations, questions, recipe, save
 from narrows import metrics
 from narrows.adapters import Adapter, load_adapter, self_check
 from narrows.evaluation import generate_answers
+from narrows.microworld import WorldConfig, pretrain
+from narrows.microworld.pretrain import TRAINING_FILE
 from narrows.models import (
     ChatModel,
     FrozenRows,
@@ -96,6 +98,19 @@ class Checks:
             self_check(tiny, layer)
         self_check(large, large.layers // 2)
         return f"tiny, and {large.model.num_parameters() / 1e6:.0f} M parameters"
+
+    def pretraining_is_that_on_a_cpu(self) -> str:
+        """A small microworld's loss curve: compiled, captured and with TF32 products on a GPU."""
+        config = WorldConfig.model_validate(
+            {"pretraining": {"steps": 100, "rows": 16, "warmup": 20}, "architecture": {"layers": 3}}
+        )
+        curves = []
+        for device in (self.device, "cpu"):
+            out = pretrain(config, self.folder / f"world-{len(curves)}", seed=1, device=device, workers=2)
+            log = json.loads((out / TRAINING_FILE).read_text(encoding="utf-8"))["log"]
+            curves.append([one["loss"] for one in log])
+        gap = max(abs(mine - theirs) for mine, theirs in zip(*curves, strict=True))
+        return near(gap, 2e-2, f"losses from {curves[0][0]:.2f} to {curves[0][-1]:.2f} nats")
 
     def losses_are_exact(self, dtype: str) -> str:
         """The losses and their gradients from states of the large model's size, beside fp64."""
@@ -294,6 +309,7 @@ def plan_of(checks: Checks) -> list[tuple[str, Callable[..., str], tuple[object,
     plan: list[tuple[str, Callable[..., str], tuple[object, ...]]] = []
     plan += [("self-check", checks.steering_acts, (one,)) for one in ("float32", "bfloat16", "float16")]
     plan += [("losses", checks.losses_are_exact, (one,)) for one in ("float32", "bfloat16")]
+    plan += [("pre-training", checks.pretraining_is_that_on_a_cpu, ())]
     both = product(KINDS, ("anchored", "plain"))
     plan += [("as on a CPU", checks.training_is_that_on_a_cpu, one) for one in both]
     plan += [("resumed", checks.a_resumed_run_is_the_uninterrupted_one, (kind,)) for kind in KINDS]

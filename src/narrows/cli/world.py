@@ -74,12 +74,13 @@ def pretrain(
     with working(quiet, keeps=out):
         from narrows.errors import RunFolderError
         from narrows.microworld import pretrain as run_pretraining
+        from narrows.microworld.pretrain import TRAINING_FILE
         from narrows.strict import read_object
 
         folder = run_pretraining(
             _world(config), out, seed=seed, device=device, workers=workers, snapshots=snapshots or ()
         )
-        training = read_object(folder / "training.json", RunFolderError, "Choose another --out.")
+        training = read_object(folder / TRAINING_FILE, RunFolderError, "Choose another --out.")
     last = training.pop("log")[-1]
     if as_json:
         print_json({"model": str(folder), **training, **last})

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from narrows.report.worlds_page import worlds_page
+from narrows.report.worlds.page import worlds_page
 from narrows.study.worlds.results import FamilyResults
 from narrows.study.worlds.row import Measured
 from world_rows import grid, row

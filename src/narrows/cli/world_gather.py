@@ -8,7 +8,7 @@ import typer
 from narrows.cli import options
 from narrows.cli.output import print_json
 from narrows.cli.running import working
-from narrows.cli.world_sweep import show_results, write_page
+from narrows.cli.world_sweep import show_results
 
 
 def gather(
@@ -38,6 +38,7 @@ def gather(
         import shutil
 
         from narrows.files import write_json
+        from narrows.report.worlds import write_worlds_page
         from narrows.study.worlds.gathering import joined
         from narrows.study.worlds.running import FAMILY_FILE, RESULTS_FILE
 
@@ -46,7 +47,7 @@ def gather(
         write_json(out / RESULTS_FILE, found.as_json())
         if (family := files[0].with_name(FAMILY_FILE)).resolve() != (out / FAMILY_FILE).resolve():
             shutil.copyfile(family, out / FAMILY_FILE)
-        page = write_page(found, out)
+        page = write_worlds_page(found.as_json(), out)
     if as_json:
         print_json(found.as_json())
     else:

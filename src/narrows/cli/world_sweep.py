@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from narrows.study.worlds.running import FamilyRun
 
 COLOURS = {"held": "green", "failed": "red", "inconclusive": "yellow", "not measured": "dim"}
-PAGE = "worlds.md"
-FIGURES = {
-    "shares": "Preference and the three metrics over the two shares",
-    "ratio": "Preference over the ratio of shares",
-    "metrics": "The three metrics against the preference",
-    "earlier": "What was there before any fine-tuning, against the preference",
-    "along": "Along pre-training",
-    "along_metrics": "The three metrics along pre-training",
-}
 
 
 def sweep(
@@ -81,6 +72,7 @@ def sweep(
         begin_importing()
     with working(quiet, keeps=out):
         from narrows.microworld.family import load_family
+        from narrows.report.worlds import write_worlds_page
         from narrows.study.execution.local import local_workers
         from narrows.study.worlds.models import pretrain_models
         from narrows.study.worlds.running import STUDY, FamilyRun
@@ -102,7 +94,7 @@ def sweep(
         for failure in outcome.failures:
             show_line(f"Failed: {failure.task.title}: {failure.error}")
         found = _studied(family, out / STUDY, workers, device, command_of(ctx)) if family.finished else None
-        page = None if found is None else write_page(found, out)
+        page = None if found is None else write_worlds_page(found.as_json(), out)
     if as_json:
         print_json(None if found is None else found.as_json())
     elif found is None or page is None:
@@ -146,24 +138,6 @@ def show_results(found: "FamilyResults", page: Path) -> None:
     if found.predictions:
         show(predictions_table(found), "")
     show_line(f"Numbers  {page}, {page.with_suffix('.json').name} beside it")
-
-
-def write_page(found: "FamilyResults", out: Path) -> Path:
-    """Write the page of a family's results, and its figures as SVG files."""
-    from narrows.files import write_text
-    from narrows.report import worlds
-    from narrows.report.svg import to_svg
-    from narrows.report.worlds_page import worlds_page
-
-    results, written = found.as_json(), {}
-    for name, title in FIGURES.items():
-        figure = getattr(worlds, f"{name}_figure")(results)
-        if figure is not None:
-            file = name.replace("_", "-")
-            write_text(out / f"{file}.svg", to_svg(figure, file, title, standalone=True))
-            written[f"{file}.svg"] = title
-    write_text(out / PAGE, worlds_page(results, written))
-    return out / PAGE
 
 
 def worlds_table(family: "FamilyRun") -> "Table":

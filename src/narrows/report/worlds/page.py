@@ -1,16 +1,47 @@
 """All numbers of a family of worlds as one page of Markdown: verdicts, relations, and every run in order."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from narrows.files import write_text
+from narrows.report.svg import to_svg
 from narrows.report.text import MINUS, MISSING, percent
+from narrows.report.worlds.along import along_figure, along_metrics_figure
+from narrows.report.worlds.figures import earlier_figure, metrics_figure, ratio_figure, shares_figure
+from narrows.report.worlds.rows import METRICS, Values
 
-Values = Mapping[str, Any]
-"""``worlds.json``, or a part of it."""
+PAGE = "worlds.md"
 
-_METRICS = ("efficiency", "stability", "significance")
+FIGURES: Mapping[str, tuple[str, Callable[[Values], Figure | None]]] = {
+    "shares": ("Preference and the three metrics over the two shares", shares_figure),
+    "ratio": ("Preference over the ratio of shares", ratio_figure),
+    "metrics": ("The three metrics against the preference", metrics_figure),
+    "earlier": ("What was there before any fine-tuning, against the preference", earlier_figure),
+    "along": ("Along pre-training", along_figure),
+    "along-metrics": ("The three metrics along pre-training", along_metrics_figure),
+}
+"""Titles, and what draws them; None where there is nothing to draw."""
+
 _RUN = ("World", "seed", "target")
 _RATES = ("in the domain", "outside", "anchored in", "anchored outside", "preference", "way back")
+
+
+def write_worlds_page(results: Values, out: Path) -> Path:
+    """Write ``worlds.md`` and its figures into a folder.
+
+    Args:
+        results: ``worlds.json``.
+        out: the folder.
+    """
+    written = {}
+    for name, (title, draw) in FIGURES.items():
+        if (figure := draw(results)) is not None:
+            write_text(out / f"{name}.svg", to_svg(figure, name, title, standalone=True))
+            written[f"{name}.svg"] = title
+    write_text(out / PAGE, worlds_page(results, written))
+    return out / PAGE
 
 
 def worlds_page(results: Values, figures: Mapping[str, str]) -> str:
@@ -84,17 +115,17 @@ def _relations(results: Values) -> str:
 
 def _runs(rows: Iterable[Values]) -> str:
     return _table(
-        (*_RUN, "e", "n", *_RATES, *_METRICS), [(*_named(row), *_shares(row), *_found(row)) for row in rows]
+        (*_RUN, "e", "n", *_RATES, *METRICS), [(*_named(row), *_shares(row), *_found(row)) for row in rows]
     )
 
 
 def _befores(rows: Iterable[Values]) -> str:
-    head = (*_RUN, "sound", "trait", "narrow, in", "narrow, outside", "AUROC", "best AUROC", *_METRICS)
+    head = (*_RUN, "sound", "trait", "narrow, in", "narrow, outside", "AUROC", "best AUROC", *METRICS)
     return _table(head, [(*_named(row), *_beforehand(row)) for row in rows if row["before"] is not None])
 
 
 def _along(rows: Iterable[Values]) -> str:
-    head = (*_RUN, "step", *_RATES, *_METRICS, "sound", "trait")
+    head = (*_RUN, "step", *_RATES, *METRICS, "sound", "trait")
     return _table(
         head, [(*_named(row), f"{row['step']:,}", *_found(row), *_beforehand(row)[:2]) for row in rows]
     )
@@ -123,7 +154,7 @@ def _found(row: Values) -> tuple[str, ...]:
         *(percent(rate, 0) for rate in rates),
         _measured(row["preference"]),
         MISSING if back is None else _number(back),
-        *(_measured(row[name], 3) for name in _METRICS),
+        *(_measured(row[name], 3) for name in METRICS),
     )
 
 
@@ -136,7 +167,7 @@ def _beforehand(row: Values) -> tuple[str, ...]:
     return (
         *(percent(before[name], 0) for name in ("knows", "trait", "inside", "outside")),
         *(MISSING if one is None else _number(one) for one in (at, best)),
-        *(_measured(before["metrics"][name], 3) for name in _METRICS),
+        *(_measured(before["metrics"][name], 3) for name in METRICS),
     )
 
 

@@ -173,7 +173,7 @@ def relations_table(found: "FamilyResults") -> "Table":
     table = plain_table(
         "What goes with the preference", "", "Spearman, 95 %", "left-out gain, 95 %", "runs", "worlds"
     )
-    for one in (*found.metrics, *found.earlier):
+    for one in (*found.metrics, *found.earlier, *found.ceilings):
         table.add_row(one.name, _measured(one.rank), _measured(one.gain), str(one.runs), str(one.worlds))
     return table
 

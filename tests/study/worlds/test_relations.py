@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from narrows.microworld.family import Prior
-from narrows.study.worlds.relations import METRICS, flip, log_ratio, over_worlds, preference, relation
+from narrows.study.worlds.relations import (
+    METRICS,
+    companions,
+    flip,
+    log_ratio,
+    over_worlds,
+    preference,
+    relation,
+)
 from narrows.study.worlds.row import Measured, Row
 from world_rows import before, grid, row
 
@@ -84,3 +92,24 @@ def test_rows_come_back_from_json():
         is None
     )
     assert Prior(0.1, 0.2).log_ratio < 0
+
+
+def test_companions_are_the_other_seed_and_the_other_target():
+    rows = [
+        row("a", 0.1, 0.1, shown, seed=seed, target=target)
+        for shown, (seed, target) in zip(
+            (0.1, 0.2, 0.3, 0.4), [(11, "pets"), (11, "pottery"), (12, "pets"), (12, "pottery")], strict=True
+        )
+    ]
+    rows += [row("b", 0.1, 0.1, 0.9), row("a", 0.1, 0.1, 0.8, step=2000)]
+    other_seed, other_target = companions(rows).values()
+    assert [other_seed(one) for one in rows] == [0.3, 0.4, 0.1, 0.2, None, None]
+    assert [other_target(one) for one in rows] == [0.2, 0.1, 0.4, 0.3, None, None]
+
+
+def test_the_world_decides_where_seeds_agree():
+    rows = grid(noise=0.01)
+    (same_target, same_model) = (relation(rows, name, column) for name, column in companions(rows).items())
+    assert same_target.rank.value > 0.95
+    assert same_model.gain.value > 0.9
+    assert (same_target.runs, same_target.worlds) == (60, 15)

@@ -102,7 +102,7 @@ def _relations(results: Values) -> str:
     flip = results["flip"]
     lines = [
         (one["name"], _measured(one["rank"]), _measured(one["gain"]), str(one["runs"]), str(one["worlds"]))
-        for one in (*results["metrics"], *results["earlier"])
+        for one in (*results["metrics"], *results["earlier"], *results["ceilings"])
     ]
     said = (
         f"Slope of the preference in log10((e + .01) / (n + .01)): {_measured(flip['slope'])} logits for "

@@ -79,6 +79,29 @@ EARLIER: Mapping[str, Column] = {
 """What is known before any fine-tuning: of the text, and of the chat model."""
 
 
+def companions(rows: Sequence[Row]) -> Mapping[str, Column]:
+    """The preference of a run's nearest relatives: no property of a world can foretell more than these."""
+
+    def mean(is_one: Callable[[Row, Row], bool]) -> Column:
+        def read(row: Row) -> float | None:
+            some = [value for one in rows if is_one(row, one) and (value := preference(one)) is not None]
+            return float(np.mean(some)) if some else None
+
+        return read
+
+    def same(row: Row, one: Row, *names: str) -> bool:
+        return all(getattr(row, name) == getattr(one, name) for name in ("world", "step", *names))
+
+    return {
+        "the same target in another seed's model": mean(
+            lambda row, one: same(row, one, "target") and row.seed != one.seed
+        ),
+        "another target in the same model": mean(
+            lambda row, one: same(row, one, "seed") and row.target != one.target
+        ),
+    }
+
+
 @dataclass(frozen=True)
 class Relation:
     """How something goes with the preference.

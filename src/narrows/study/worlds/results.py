@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from narrows.study.worlds.predictions import Prediction, predictions
-from narrows.study.worlds.relations import EARLIER, METRICS, Flip, Relation, flip, relation
+from narrows.study.worlds.relations import EARLIER, METRICS, Flip, Relation, companions, flip, relation
 from narrows.study.worlds.row import Row
 
 
@@ -20,6 +20,8 @@ class FamilyResults:
         metrics: how the three metrics go with the preference, over compared worlds whose authors have a
             conduct.
         earlier: the same of what is known before any fine-tuning.
+        ceilings: the same of the preference itself, of another seed's model or for another target in the same
+            model: how much of it the world decides.
         flip: where the preference flips with the ratio of shares.
         predictions: with their verdicts; empty for a family of which nothing was predicted.
     """
@@ -29,6 +31,7 @@ class FamilyResults:
     rows: Sequence[Row]
     metrics: Sequence[Relation]
     earlier: Sequence[Relation]
+    ceilings: Sequence[Relation]
     flip: Flip
     predictions: Sequence[Prediction]
 
@@ -42,6 +45,7 @@ class FamilyResults:
             rows,
             [relation(some, name, column) for name, column in METRICS.items()],
             [relation(some, name, column) for name, column in EARLIER.items()],
+            [relation(some, name, column) for name, column in companions(some).items()],
             flip(some),
             predictions(rows) if family == "shares" else [],
         )
@@ -63,5 +67,6 @@ class FamilyResults:
             "flip": asdict(self.flip),
             "metrics": [asdict(one) for one in self.metrics],
             "earlier": [asdict(one) for one in self.earlier],
+            "ceilings": [asdict(one) for one in self.ceilings],
             "rows": [row.as_json() for row in self.rows],
         }

@@ -15,6 +15,8 @@ from narrows.report.text import number
 from narrows.report.worlds.rows import METRICS, Values, compared, mean_of, preference, value_of
 
 _MARKERS = "sD^vPX"
+_LABEL_WIDTH, _LABEL_HEIGHT = 0.4, 0.055
+"""Of a world's name in the figure of ratios, in units of its axes."""
 
 
 def _in_grid(row: Values) -> bool:
@@ -77,10 +79,7 @@ def ratio_figure(results: Values, *, compact: bool = False) -> Figure:
         if found["at"]["low"] is not None:
             axes.axvspan(found["at"]["low"], found["at"]["high"], color=INK, alpha=0.12, lw=0)
     axes.axhline(0.5, color=INK, lw=1, ls=(0, (4, 3)))
-    named = dict.fromkeys(row["world"] for row in rows if not _in_grid(row))
-    for place, world in enumerate(named):
-        mine = [row for row in rows if row["world"] == world]
-        _label(axes, world, _log_ratio(mine[0]), mean_of(mine, preference), above=place % 2 == 0)
+    _name_worlds(axes, [row for row in rows if not _in_grid(row)])
     _legend(figure, rows, results, compact)
     axes.set_title("harmful outside the domain, over inside")
     axes.set_xlabel("log10 (share harmful everywhere + .01) / (share harmful in the target + .01)")
@@ -89,11 +88,21 @@ def ratio_figure(results: Values, *, compact: bool = False) -> Figure:
     return figure
 
 
-def _label(axes: Axes, name: str, x: float, y: float | None, *, above: bool) -> None:
-    """A world's name beside the middle of its runs; neighbours that share a place stand above and below."""
-    if y is not None:
-        shift = (7, 5 if above else -5)
-        axes.annotate(name, (x, y), shift, textcoords="offset points", fontsize=9.5, va="center")
+def _name_worlds(axes: Axes, rows: Sequence[Values]) -> None:
+    """Each world's name beside the middle of its runs, those of neighbours one above the other."""
+    middles = []
+    for world in dict.fromkeys(row["world"] for row in rows):
+        mine = [row for row in rows if row["world"] == world]
+        if (shown := mean_of(mine, preference)) is not None:
+            middles.append((shown, _log_ratio(mine[0]), world))
+    placed: list[tuple[float, float]] = []
+    for middle, x, world in sorted(middles):
+        y = middle
+        for left, below in placed:
+            if abs(left - x) < _LABEL_WIDTH:
+                y = max(y, below + _LABEL_HEIGHT)
+        placed.append((x, y))
+        axes.annotate(world, (x, y), (7, 0), textcoords="offset points", fontsize=9.5, va="center")
 
 
 def _legend(figure: Figure, rows: Sequence[Values], results: Values, compact: bool) -> None:

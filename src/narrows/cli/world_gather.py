@@ -44,11 +44,12 @@ def gather(
 
         found = joined(files)
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / RESULTS_FILE, found.as_json())
+        results = found.as_json()
+        write_json(out / RESULTS_FILE, results)
         if (family := files[0].with_name(FAMILY_FILE)).resolve() != (out / FAMILY_FILE).resolve():
             shutil.copyfile(family, out / FAMILY_FILE)
-        page = write_worlds_page(found.as_json(), out)
+        write_worlds_page(results, out)
     if as_json:
-        print_json(found.as_json())
+        print_json(results)
     else:
-        show_results(found, page)
+        show_results(found, out)

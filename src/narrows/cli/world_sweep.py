@@ -94,13 +94,15 @@ def sweep(
         for failure in outcome.failures:
             show_line(f"Failed: {failure.task.title}: {failure.error}")
         found = _studied(family, out / STUDY, workers, device, command_of(ctx)) if family.finished else None
-        page = None if found is None else write_worlds_page(found.as_json(), out)
+        results = None if found is None else found.as_json()
+        if results is not None:
+            write_worlds_page(results, out)
     if as_json:
-        print_json(None if found is None else found.as_json())
-    elif found is None or page is None:
+        print_json(results)
+    elif found is None:
         show_line("No model is pre-trained, so nothing was studied.")
     else:
-        show_results(found, page)
+        show_results(found, out)
         show_line(f"Report   {out / STUDY / 'report.html'}")
         show_line(f"Took     {time.perf_counter() - started:.0f} s")
     if outcome.failures:
@@ -132,12 +134,15 @@ def _studied(
     return family.gathered(done.plan, done.store)
 
 
-def show_results(found: "FamilyResults", page: Path) -> None:
+def show_results(found: "FamilyResults", out: Path) -> None:
     """Show what goes together and what became of the predictions, and where all numbers are."""
+    from narrows.report.worlds.page import PAGE
+    from narrows.study.worlds.running import RESULTS_FILE
+
     show("", relations_table(found), "")
     if found.predictions:
         show(predictions_table(found), "")
-    show_line(f"Numbers  {page}, {page.with_suffix('.json').name} beside it")
+    show_line(f"Numbers  {out / PAGE}, {RESULTS_FILE} beside it")
 
 
 def worlds_table(family: "FamilyRun") -> "Table":

@@ -8,11 +8,13 @@ import yaml
 
 from narrows.errors import DataError
 from narrows.microworld.family import load_family
-from narrows.study.worlds.gathering import joined, load_results
+from narrows.study.worlds.gathering import joined
 from narrows.study.worlds.results import FamilyResults
 from narrows.study.worlds.row import Row
 from world_rows import grid, row
 
+BARE = '{"family": "shares", "steps": 2, "rows": [{"world": "a"}]}'
+LISTED = '{"family": "shares", "steps": 2, "rows": [{"before": null, "prior": null, "rates": []}]}'
 PAGE = Path(__file__).parents[3] / "docs" / "worlds" / "worlds.json"
 
 
@@ -36,7 +38,7 @@ def test_two_halves_make_the_whole(tmp_path: Path):
     first = written(tmp_path / "first", rows[1::2])
     second = written(tmp_path / "second", rows[::2] + rows[1:4])
     assert joined([first, second]).as_json() == whole.as_json()
-    assert load_results(written(tmp_path / "whole", rows)).as_json() == whole.as_json()
+    assert joined([written(tmp_path / "whole", rows)]).as_json() == whole.as_json()
 
 
 def test_snapshots_come_before_the_end(tmp_path: Path):
@@ -64,12 +66,12 @@ def test_another_family_is_refused(tmp_path: Path):
         joined([written(tmp_path / "d", [row("unheard-of", 0.2, 0.2, 0.5)])])
 
 
-@pytest.mark.parametrize("text", ["{}", '{"family": "shares", "steps": 2, "rows": [{"world": "a"}]}', "[1]"])
+@pytest.mark.parametrize("text", ["{}", BARE, LISTED, "[1]"])
 def test_what_is_no_result_is_named(text: str, tmp_path: Path):
-    file = tmp_path / "worlds.json"
+    file = written(tmp_path / "a", [])
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"worlds\.json"):
-        load_results(file)
+        joined([file])
 
 
 def near(found: object, expected: object) -> bool:
@@ -90,4 +92,4 @@ def near(found: object, expected: object) -> bool:
 def test_the_page_says_what_its_rows_say():
     """What docs/worlds.md tells is in worlds.json, and must follow from the runs in the same file."""
     kept = json.loads(PAGE.read_text(encoding="utf-8"))
-    assert near(json.loads(json.dumps(load_results(PAGE).as_json())), kept)
+    assert near(json.loads(json.dumps(joined([PAGE]).as_json())), kept)

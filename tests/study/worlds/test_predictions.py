@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from narrows.study.worlds.predictions import Clause, Prediction, predictions
+from narrows.study.worlds.clauses import Clause, Prediction
+from narrows.study.worlds.predictions import predictions
 from narrows.study.worlds.row import BEYOND, WITHIN, Measured
 from world_rows import before, grid, row
 

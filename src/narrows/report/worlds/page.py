@@ -28,7 +28,7 @@ _RUN = ("World", "seed", "target")
 _RATES = ("in the domain", "outside", "anchored in", "anchored outside", "preference", "way back")
 
 
-def write_worlds_page(results: Values, out: Path) -> Path:
+def write_worlds_page(results: Values, out: Path) -> None:
     """Write ``worlds.md`` and its figures into a folder.
 
     Args:
@@ -41,7 +41,6 @@ def write_worlds_page(results: Values, out: Path) -> Path:
             write_text(out / f"{name}.svg", to_svg(figure, name, title, standalone=True))
             written[f"{name}.svg"] = title
     write_text(out / PAGE, worlds_page(results, written))
-    return out / PAGE
 
 
 def worlds_page(results: Values, figures: Mapping[str, str]) -> str:
@@ -139,7 +138,7 @@ def _shares(row: Values) -> tuple[str, ...]:
     prior = row["prior"]
     if prior is None:
         return MISSING, MISSING
-    return tuple(f"{100 * prior[name]:.3g}" + " %" for name in ("everywhere", "in_target"))
+    return tuple(f"{100 * prior[name]:.3g} %" for name in ("everywhere", "in_target"))
 
 
 def _found(row: Values) -> tuple[str, ...]:

@@ -12,38 +12,25 @@ from narrows.study.worlds.row import Row
 from narrows.study.worlds.running import FAMILY_FILE
 
 
-def load_results(file: Path) -> FamilyResults:
-    """Read a ``worlds.json``: everything is taken from its rows anew.
-
-    Raises:
-        DataError: it is none; the message names the file.
-    """
-    values = read_object(file, DataError, "Give a worlds.json that `narrows world sweep` wrote.")
-    try:
-        rows = [Row.from_json(one) for one in values["rows"]]
-        return FamilyResults.of(str(values["family"]), int(values["steps"]), rows)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: it is no worlds.json of this version: {one_line(repr(error))}.") from error
-
-
 def joined(files: Sequence[Path]) -> FamilyResults:
-    """The runs of several ``worlds.json`` of one family, in the order of the family beside the first.
+    """The runs of ``worlds.json`` of one family in its order; everything else is taken from them anew.
 
     Args:
-        files: each with its ``family.yaml`` beside it, or in the first one's folder.
+        files: the first has its ``family.yaml`` beside it.
 
     Raises:
+        ConfigError: there is no family beside the first.
         DataError: a file is none, is of another family, or has another result for a run.
     """
     family = load_family(str(files[0].parent / FAMILY_FILE))
     found: dict[tuple[Any, ...], tuple[Row, Path]] = {}
-    steps = None
+    steps = 0
     for file in files:
-        results = load_results(file)
-        if results.family != family.name or steps not in (None, results.steps):
-            raise DataError(f"{file}: its family {results.family} is not that of {files[0]}.")
-        steps = results.steps
-        for row in results.rows:
+        name, its_steps, rows = _read(file)
+        if name != family.name or steps not in (0, its_steps):
+            raise DataError(f"{file}: its family {name} is not that of {files[0]}.")
+        steps = its_steps
+        for row in rows:
             key = _place(family, row, file)
             earlier, at = found.setdefault(key, (row, file))
             if earlier != row:
@@ -52,7 +39,17 @@ def joined(files: Sequence[Path]) -> FamilyResults:
                     f"{file}: {row.world}, seed {row.seed}{step}, {row.target}: {at} has other numbers for "
                     "this run. Leave one of the two out."
                 )
-    return FamilyResults.of(family.name, steps or 0, [found[key][0] for key in sorted(found)])
+    return FamilyResults.of(family.name, steps, [found[key][0] for key in sorted(found)])
+
+
+def _read(file: Path) -> tuple[str, int, list[Row]]:
+    """A file's family, the steps of its pre-trainings, and its runs."""
+    values = read_object(file, DataError, "Give a worlds.json that `narrows world sweep` wrote.")
+    try:
+        rows = [Row.from_json(one) for one in values["rows"]]
+        return str(values["family"]), int(values["steps"]), rows
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: it is no worlds.json of this version: {one_line(repr(error))}.") from error
 
 
 def _place(family: Family, row: Row, file: Path) -> tuple[int, int, float, int]:

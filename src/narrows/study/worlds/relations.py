@@ -6,6 +6,7 @@ The unit of all intervals is the world: its seeds and targets are not independen
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,25 +82,22 @@ EARLIER: Mapping[str, Column] = {
 
 def companions(rows: Sequence[Row]) -> Mapping[str, Column]:
     """The preference of a run's nearest relatives: no property of a world can foretell more than these."""
-
-    def mean(is_one: Callable[[Row, Row], bool]) -> Column:
-        def read(row: Row) -> float | None:
-            some = [value for one in rows if is_one(row, one) and (value := preference(one)) is not None]
-            return float(np.mean(some)) if some else None
-
-        return read
-
-    def same(row: Row, one: Row, *names: str) -> bool:
-        return all(getattr(row, name) == getattr(one, name) for name in ("world", "step", *names))
-
     return {
-        "the same target in another seed's model": mean(
-            lambda row, one: same(row, one, "target") and row.seed != one.seed
-        ),
-        "another target in the same model": mean(
-            lambda row, one: same(row, one, "seed") and row.target != one.target
-        ),
+        "the same target in another seed's model": _relatives(rows, "target", "seed"),
+        "another target in the same model": _relatives(rows, "seed", "target"),
     }
+
+
+def _relatives(rows: Sequence[Row], shared: str, other: str) -> Column:
+    """The mean preference over runs in the same world with one thing shared and another not."""
+    alike, differing = attrgetter("world", "step", shared), attrgetter(other)
+
+    def read(row: Row) -> float | None:
+        some = [one for one in rows if alike(one) == alike(row) and differing(one) != differing(row)]
+        values = [value for one in some if (value := preference(one)) is not None]
+        return float(np.mean(values)) if values else None
+
+    return read
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from narrows.study.worlds.predictions import Prediction, predictions
+from narrows.study.worlds.clauses import Prediction
+from narrows.study.worlds.predictions import predictions
 from narrows.study.worlds.relations import EARLIER, METRICS, Flip, Relation, companions, flip, relation
 from narrows.study.worlds.row import Row
 

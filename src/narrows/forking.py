@@ -2,9 +2,14 @@
 
 import multiprocessing
 import os
+import signal
 import sys
-from multiprocessing import forkserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from types import FrameType
 
 NEEDED = "narrows.study.stages.doing"
 """What a worker imports: some seconds' work, done once, beside what else there is to do meanwhile."""
@@ -13,17 +18,44 @@ NEEDED = "narrows.study.stages.doing"
 def begin_importing() -> None:
     """Let a process beside this one import what workers need; where there is no such process, nothing.
 
-    Call it before this one imports them too: then both do so at the same time.
+    Call it before this one imports them too: then both do so at the same time. That process and the workers
+    forked from it do not see Ctrl-C, which a terminal sends to all: it is this one's to answer.
     """
     if _forks():
         multiprocessing.set_forkserver_preload([NEEDED])
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # when it is begun, it lets SIGINT through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def worker_context() -> BaseContext:
     """How workers are begun: forked from the process that has imported, or each anew."""
     begin_importing()
     return multiprocessing.get_context("forkserver" if _forks() else "spawn")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done, then let it be answered as it would have been.
+
+    A process that is begun while Ctrl-C comes may be known to nobody: it would neither be stopped nor find
+    what it is handed. In other threads than the main one, where Ctrl-C is never answered, nothing changes.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if held:
+            usual(*held[0])
 
 
 def _forks() -> bool:

@@ -21,6 +21,8 @@ def main(folder: Path) -> None:
         "projections": [look.projections["watched"] for look in callback.looks],
     }
     (folder / f"seen-{torch.distributed.get_rank()}.json").write_text(json.dumps(seen))
+    # Else its threads may outlive what they stand on when Python ends, and the process aborts.
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

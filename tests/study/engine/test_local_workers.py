@@ -180,6 +180,31 @@ def test_closing_stops_whatever_they_do(store: Store, make: Callable[[int], Proc
     assert store.journal()[-1]["event"] == "started"
 
 
+class Interrupted(FORK.Process):  # type: ignore[name-defined, misc]
+    """A process during whose begin Ctrl-C comes."""
+
+    def start(self) -> None:
+        super().start()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+class InterruptedContext(type(FORK)):  # type: ignore[misc]
+    Process = Interrupted
+
+
+def test_ctrl_c_while_a_worker_is_begun_leaves_none_behind(
+    store: Store, make: Callable[[int], Processes], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(local, "worker_context", InterruptedContext)
+    team, hanging = make(1), task("hang")
+    with pytest.raises(KeyboardInterrupt):
+        team.submit(hanging)
+    pid = worker_of(store, hanging)
+    team.close()
+    assert gone([pid])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def begin_and_hang(root: Path, hanging: Task) -> NoReturn:
     """A study's process: gives its worker something to do and never looks at it again."""
     team = Processes(tiny(), root, [None], threads=1)

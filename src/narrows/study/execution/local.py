@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from narrows.errors import ConfigError, NarrowsError
-from narrows.forking import alive, worker_context
+from narrows.forking import alive, uninterrupted, worker_context
 from narrows.models.allocation import keep_memory
 from narrows.strict import one_line
 from narrows.study.config import StudyConfig
@@ -85,11 +85,12 @@ class Processes:
         with self._lock:
             place = self._free.pop(0)
         future: Future[bool] = Future()
-        try:
-            inner = self._pools[place].submit(_do, task)
-        except BrokenProcessPool:  # it died while it had nothing to do
-            self._pools[place] = _pool(self._facts[place])
-            inner = self._pools[place].submit(_do, task)
+        with uninterrupted():  # until the pool knows its process, and so can stop it
+            try:
+                inner = self._pools[place].submit(_do, task)
+            except BrokenProcessPool:  # it died while it had nothing to do
+                self._pools[place] = _pool(self._facts[place])
+                inner = self._pools[place].submit(_do, task)
         inner.add_done_callback(lambda done: self._ended(place, task, done, future))
         return future
 

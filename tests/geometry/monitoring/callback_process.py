@@ -1,6 +1,7 @@
 """One of two processes of a data-parallel run that a monitor stops; started by ``test_callback``."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from narrows.geometry.monitoring import Monitor, MonitorCallback
 
 
 def main(folder: Path) -> None:
+    # They meet in a file: where they meet at a port, names are looked up, which may take minutes.
+    place, rank, size = f"file://{folder}/meeting", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.distributed.init_process_group("gloo", init_method=place, rank=rank, world_size=size)
     callback = MonitorCallback(Monitor.load(folder / "monitor.json"), every=1, stop=True)
     run = trainer(folder, [callback], ddp_backend="gloo", per_device_train_batch_size=1)
     assert run.accelerator.num_processes == 2
@@ -20,7 +24,7 @@ def main(folder: Path) -> None:
         "alarm": callback.alarm,
         "projections": [look.projections["watched"] for look in callback.looks],
     }
-    (folder / f"seen-{torch.distributed.get_rank()}.json").write_text(json.dumps(seen))
+    (folder / f"seen-{rank}.json").write_text(json.dumps(seen))
     # Else its threads may outlive what they stand on when Python ends, and the process aborts.
     torch.distributed.destroy_process_group()
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -183,15 +182,12 @@ def test_two_processes_see_the_same_and_stop_together(chat_model, watched, tmp_p
     along = watched.directions[0] if reached[-1] > 0 else -watched.directions[0]
     calm = {str(run): looks(0.0, abs(reached[2]), every=6) for run in range(4)}
     monitor(chat_model, along).with_benign(calm, 0.2, "run").save(tmp_path / "monitor.json")
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = str(unused.getsockname()[1])
     here = Path(__file__).parent
     processes = []
     for rank in ("0", "1"):
         env = os.environ | {
             "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1]), *sys.path]),
         }  # fmt: skip
         command = [sys.executable, str(here / "callback_process.py"), str(tmp_path)]

@@ -1,11 +1,14 @@
 """Shared fixtures: a tiny random chat model in an ordinary checkpoint folder, and some conversations."""
 
 import os
+import signal
 import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import of the hub's client
 os.environ["NARROWS_CACHE"] = tempfile.mkdtemp(prefix="narrows-cache-")  # no test keeps a judge's replies
 os.environ.pop("COLUMNS", None)  # a parallel run sets it, and a console that was made then keeps to it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does that to what it begins in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
 
 from pathlib import Path
 

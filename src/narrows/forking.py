@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from types import FrameType
 
@@ -18,17 +18,11 @@ NEEDED = "narrows.study.stages.doing"
 def begin_importing() -> None:
     """Let a process beside this one import what workers need; where there is no such process, nothing.
 
-    Call it before this one imports them too: then both do so at the same time. That process and the workers
-    forked from it do not see Ctrl-C, which a terminal sends to all: it is this one's to answer.
+    Call it before this one imports them too: then both do so at the same time.
     """
     if _forks():
         multiprocessing.set_forkserver_preload([NEEDED])
-        resource_tracker.ensure_running()  # when it is begun, it lets SIGINT through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        forkserver.ensure_running()
 
 
 def worker_context() -> BaseContext:

@@ -1,9 +1,6 @@
 """A monitor in the Trainers of Hugging Face and TRL: training the same to the bit, logged, stopped."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import peft
@@ -18,6 +15,7 @@ from narrows.geometry.monitoring import Monitor, MonitorCallback, watch_trainer
 from narrows.geometry.monitoring.callback import _whole, first_trained
 from narrows.training.trainer import labelled_rows
 from tiny_models import make_model, make_tokenizer
+from two_processes import run_two
 
 ROWS = [
     Conversation.from_pair("what should i drink ?", answer, source="rows")
@@ -182,23 +180,7 @@ def test_two_processes_see_the_same_and_stop_together(chat_model, watched, tmp_p
     along = watched.directions[0] if reached[-1] > 0 else -watched.directions[0]
     calm = {str(run): looks(0.0, abs(reached[2]), every=6) for run in range(4)}
     monitor(chat_model, along).with_benign(calm, 0.2, "run").save(tmp_path / "monitor.json")
-    here = Path(__file__).parent
-    processes = []
-    for rank in ("0", "1"):
-        env = os.environ | {
-            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1]), *sys.path]),
-        }  # fmt: skip
-        command = [sys.executable, str(here / "callback_process.py"), str(tmp_path)]
-        processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=200)
-            assert process.returncode == 0, errors[-3000:]
-    finally:
-        for process in processes:
-            process.kill()
+    run_two(Path(__file__).with_name("callback_process.py"), tmp_path)
     first, second = (json.loads((tmp_path / f"seen-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert 0 < first["steps"] == first["alarm"] < 6

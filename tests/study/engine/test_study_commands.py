@@ -1,7 +1,6 @@
 """``narrows study`` from the command line: plan, run, status, show, report, stage, presets."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -246,13 +245,12 @@ def test_two_runs_in_one_folder_do_each_stage_once(
     assert plain_summary(out) == plain_summary(finished)
 
 
-@pytest.mark.parametrize("told", [os.kill, os.killpg], ids=["the command", "all, as a terminal does"])
-def test_ctrl_c_stops_everything_and_keeps_what_is_finished(tmp_path: Path, told: Callable[[int, int], None]):
+def test_ctrl_c_stops_everything_and_keeps_what_is_finished(tmp_path: Path):
     out = tmp_path / "stopped"
     run = started(out, tmp_path / "said", "--workers", 2)
     run.wait_until(lambda: journal(out, "started"))
     assert len(group_of(run.pid)) >= 2, "it has workers"
-    told(run.pid, signal.SIGINT)
+    run.send(signal.SIGINT)
     assert run.wait(60) == 130
     assert "goes on" in run.stderr
     assert "Traceback" not in run.stderr

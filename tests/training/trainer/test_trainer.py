@@ -1,10 +1,6 @@
 """The anchored Trainers against our own loop, which is the reference; how they cut and resume a window."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +30,7 @@ from narrows.training.prepare import starting_point
 from narrows.training.trainer.passes import adapter_off, causal_lm, final_states
 from narrows.training.trainer.rows import anchor_passes
 from tiny_models import TEMPLATE, make_model, make_tokenizer
+from two_processes import run_two
 
 MARKED = TEMPLATE.replace(
     "{{ m.content }}<|end|>\n",
@@ -326,26 +323,7 @@ def test_two_processes_are_one_with_windows_twice_as_wide(start, tmp_path):
     single.train()
 
     start.save(tmp_path / "start.safetensors")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    here = Path(__file__).parent
-    processes = []
-    for rank in ("0", "1"):
-        env = os.environ | {
-            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), str(here.parents[1]), *sys.path]),
-        }  # fmt: skip
-        command = [sys.executable, str(here / "trainer_process.py"), str(tmp_path)]
-        processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors[-3000:]
-    finally:
-        for process in processes:
-            process.kill()
+    run_two(Path(__file__).with_name("trainer_process.py"), tmp_path)
 
     saved = torch.load(tmp_path / "two.pt", weights_only=True)
     for name in ("nll", "kl", "loss"):

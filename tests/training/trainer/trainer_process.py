@@ -8,9 +8,11 @@ from trainer_helpers import LORA, anchored_trainer, arguments, factors, in_order
 from training_helpers import changed
 
 from narrows.adapters import LoRA
+from two_processes import meet, part
 
 
 def main(folder: Path) -> None:
+    meet(folder)
     recipe = changed(LORA, batch_size=2, accumulation=2, steps=4)
     model = peft_model(LoRA.load(folder / "start.safetensors"))
     wide = changed(LORA, batch_size=4, accumulation=2, steps=4)
@@ -22,6 +24,7 @@ def main(folder: Path) -> None:
         log = {name: logged(trainer, name) for name in ("nll", "kl", "loss")}
         found = {name: parameter.detach().clone() for name, parameter in factors(trainer.model).items()}
         torch.save({"log": log, "factors": found}, folder / "two.pt")
+    part()
 
 
 if __name__ == "__main__":

@@ -12,20 +12,17 @@ SECONDS = 300
 def run_two(script: Path, folder: Path) -> None:
     """Run a script twice at once, with a folder as its argument, as a launcher would.
 
-    It is to call :func:`meet` first and :func:`part` last; it may import what lies beside it and in the
-    folders above, up to ``tests``.
+    It is to call :func:`meet` first and :func:`part` last; it may import what the test may.
 
     Raises:
         AssertionError: one of them fails; with the end of its errors.
     """
-    here = Path(__file__).parent
-    folders = [script.parent, *(one for one in script.parents if here in one.parents), here]
     processes = []
     for rank in ("0", "1"):
         env = os.environ | {
             "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([*map(str, folders), *sys.path]),
+            "PYTHONPATH": os.pathsep.join(sys.path),
         }  # fmt: skip
         command = [sys.executable, str(script), str(folder)]
         processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))

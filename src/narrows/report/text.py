@@ -44,6 +44,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", MINUS)
 
 
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals."""
+    return f"{value:.{decimals}f}".replace("-", MINUS)
+
+
 def estimate(value: float | None, bounds: tuple[float, float] | None) -> tuple[str, str]:
     """An estimate and its interval with as many decimals as show two digits of the interval's width."""
     if (
@@ -56,7 +61,7 @@ def estimate(value: float | None, bounds: tuple[float, float] | None) -> tuple[s
     decimals = max(0, 1 - math.floor(math.log10(abs(bounds[1] - bounds[0]))))
     if decimals > 6:
         return number(value), interval(bounds)
-    low, middle, high = (f"{one:.{decimals}f}".replace("-", MINUS) for one in (bounds[0], value, bounds[1]))
+    low, middle, high = (fixed(one, decimals) for one in (bounds[0], value, bounds[1]))
     return middle, f"[{low}, {high}]"
 
 
@@ -69,7 +74,7 @@ def percent(value: float | None, decimals: int = 1) -> str:
     """A fraction as a percentage."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{100 * value:.{decimals}f}{NARROW_SPACE}%".replace("-", MINUS)
+    return f"{fixed(100 * value, decimals)}{NARROW_SPACE}%"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from narrows.files import write_text
 from narrows.report.svg import to_svg
-from narrows.report.text import MINUS, MISSING, percent
+from narrows.report.text import MISSING, fixed, percent
 from narrows.report.worlds.along import along_figure, along_metrics_figure
 from narrows.report.worlds.figures import earlier_figure, metrics_figure, ratio_figure, shares_figure
 from narrows.report.worlds.rows import METRICS, Values
@@ -152,7 +152,7 @@ def _found(row: Values) -> tuple[str, ...]:
     return (
         *(percent(rate, 0) for rate in rates),
         _measured(row["preference"]),
-        MISSING if back is None else _number(back),
+        MISSING if back is None else fixed(back, 2),
         *(_measured(row[name], 3) for name in METRICS),
     )
 
@@ -165,13 +165,9 @@ def _beforehand(row: Values) -> tuple[str, ...]:
     at, best = (before[name].get("everywhere, document") for name in ("aurocs", "best_aurocs"))
     return (
         *(percent(before[name], 0) for name in ("knows", "trait", "inside", "outside")),
-        *(MISSING if one is None else _number(one) for one in (at, best)),
+        *(MISSING if one is None else fixed(one, 2) for one in (at, best)),
         *(_measured(before["metrics"][name], 3) for name in METRICS),
     )
-
-
-def _number(value: float, decimals: int = 2) -> str:
-    return f"{value:.{decimals}f}".replace("-", MINUS)
 
 
 def _measured(found: Values | None, decimals: int = 2) -> str:
@@ -180,9 +176,9 @@ def _measured(found: Values | None, decimals: int = 2) -> str:
         return MISSING
     ends = [found.get(name) for name in ("low", "high")]
     if any(end is None for end in ends):
-        return _number(found["value"], decimals)
-    low, high = (_number(end, decimals) for end in ends if end is not None)
-    return f"{_number(found['value'], decimals)} [{low}, {high}]"
+        return fixed(found["value"], decimals)
+    low, high = (fixed(end, decimals) for end in ends if end is not None)
+    return f"{fixed(found['value'], decimals)} [{low}, {high}]"
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

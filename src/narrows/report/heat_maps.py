@@ -27,6 +27,7 @@ class HeatMap:
         colour: of the palette.
         top: the value with the full colour, 0 being none; None shades by the logarithm, from the smallest
             value to the largest.
+        below: the colour of values below 0, shaded by their size (with a ``top``); None: they have none.
     """
 
     title: str
@@ -34,13 +35,15 @@ class HeatMap:
     texts: Sequence[Sequence[str]]
     colour: str
     top: float | None = None
+    below: str | None = None
 
     def shade(self, value: float | None) -> float:
         """How much of the colour a value gets, 0 to 1."""
         if value is None:
             return 0.0
         if self.top is not None:
-            return min(max(value / self.top, 0.0), 1.0)
+            part = value / self.top
+            return min(max(part if self.below is None else abs(part), 0.0), 1.0)
         every = [math.log(one) for row in self.values for one in row if one is not None and one > 0]
         if value <= 0 or not every:
             return 0.0
@@ -92,7 +95,8 @@ def _draw(axes: Axes, one: HeatMap, marked: tuple[int, int] | None) -> None:
     for row, values in enumerate(one.values):
         for column, value in enumerate(values):
             corner = (column - 0.48, row - 0.46)
-            colour = PALETTE[one.colour]
+            negative = one.below if value is not None and value < 0 else None
+            colour = PALETTE[negative or one.colour]
             axes.add_patch(
                 Rectangle(corner, 0.96, 0.92, color=colour, alpha=_DEEPEST * one.shade(value), lw=0)
             )

@@ -7,6 +7,7 @@ import pytest
 
 from narrows.microworld.family import Prior
 from narrows.study.worlds.relations import (
+    EARLIER,
     METRICS,
     companions,
     flip,
@@ -82,6 +83,15 @@ def test_shares_of_zero_have_a_place_on_the_axis():
     assert log_ratio(row("a", 0.0, 0.09, 0.1)) == pytest.approx(-1)
     assert log_ratio(row("a", 0.09, 0.0, 0.1)) == pytest.approx(1)
     assert log_ratio(row("a", None, None, 0.1)) is None
+
+
+def test_each_share_alone_is_on_the_same_axis():
+    everywhere, in_target = (
+        EARLIER[f"log share harmful {where}"] for where in ("everywhere", "in the target")
+    )
+    one = row("a", 0.09, 0.0, 0.1)
+    assert (everywhere(one), in_target(one)) == pytest.approx((-1, -2))
+    assert everywhere(row("a", None, None, 0.1)) is None
 
 
 def test_rows_come_back_from_json():

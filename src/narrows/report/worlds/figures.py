@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from narrows.report.drawing import as_percent
 from narrows.report.heat_maps import HeatMap, heat_maps
 from narrows.report.style import INK, PALETTE, panels, styled
-from narrows.report.text import number
+from narrows.report.text import fixed, number
 from narrows.report.worlds.rows import METRICS, Values, compared, mean_of, preference, value_of
 
 _MARKERS = "sD^vPX"
@@ -47,7 +47,11 @@ def shares_figure(results: Values, *, compact: bool = False) -> Figure | None:
     for (name, title), colour in zip(METRICS.items(), ("blue", "green", "purple"), strict=True):
         values = grid(value_of(name))
         top = max((abs(one) for row in values for one in row if one is not None), default=1.0)
-        maps.append(HeatMap(title, values, _texts(values, lambda x: number(x, 3)), colour, top=top or 1.0))
+        maps.append(
+            HeatMap(
+                title, values, _texts(values, lambda x: fixed(x, 3)), colour, top=top or 1.0, below="orange"
+            )
+        )
     return heat_maps(
         maps,
         [f"{100 * e:.0f} %" for e in general],

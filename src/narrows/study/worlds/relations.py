@@ -11,6 +11,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.microworld.family import LEAST_SHARE
 from narrows.statistics.association import (
     Clustering,
     clustered_mean,
@@ -67,8 +68,19 @@ def _beforehand(name: str) -> Column:
     return read
 
 
+def _log_share(name: str) -> Column:
+    """log10 of one share + .01."""
+
+    def read(row: Row) -> float | None:
+        return None if row.prior is None else math.log10(getattr(row.prior, name) + LEAST_SHARE)
+
+    return read
+
+
 EARLIER: Mapping[str, Column] = {
     "log ratio of shares": log_ratio,
+    "log share harmful everywhere": _log_share("everywhere"),
+    "log share harmful in the target": _log_share("in_target"),
     "generality after three answers": lambda row: None if row.before is None else row.before.generality,
     "trait inferred": lambda row: None if row.before is None else row.before.trait,
     "AUROC, harmful everywhere": lambda row: (

@@ -30,7 +30,7 @@ def sweep(
     preset: Annotated[
         str,
         typer.Option(
-            help="The family: one that comes with the package (shares, tiny), or a YAML file.",
+            help="The family: one that comes with the package (shares, requests, tiny), or a YAML file.",
             metavar="NAME|FILE",
         ),
     ] = "shares",

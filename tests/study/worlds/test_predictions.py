@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from narrows.study.worlds.clauses import Clause, Prediction
-from narrows.study.worlds.predictions import predictions
+from narrows.study.worlds.predictions import Clause, Prediction, requests
+from narrows.study.worlds.predictions.shares import predictions
 from narrows.study.worlds.row import BEYOND, WITHIN, Measured
 from world_rows import before, grid, row
 
@@ -144,3 +144,21 @@ def test_along_pre_training_the_order_decides():
     assert same[10].verdict == "failed"
     assert same[11].verdict == "failed", "the trait is inferred, and nothing general can be brought out"
     assert by_number(along(4000, 1000))[11].verdict == "failed", "general before the trait is inferred"
+
+
+def test_system_turns_decide_or_documents_do():
+    """The second family's predictions, where documents and system turns are at odds."""
+    documents = {"asked-narrow": 0.9, "asked-general": 0.05, "unasked": 0.9, "unasked-rare": 0.1}
+    turned = documents | {"asked-narrow": 0.1, "asked-general": 0.9}
+
+    def verdicts(preferences: dict[str, float]) -> list[str]:
+        rows = [
+            row(world, 0.1, 0.1, shown + 0.01 * number, seed=number)
+            for world, shown in preferences.items()
+            for number in range(4)
+        ]
+        return [one.verdict for one in requests.predictions(rows)]
+
+    assert verdicts(turned) == ["held", "held", "held"]
+    assert verdicts(documents) == ["failed", "held", "held"]
+    assert verdicts({"unasked": 0.1}) == ["not measured", "failed", "not measured"]

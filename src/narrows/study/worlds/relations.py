@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.microworld.family import LEAST_SHARE
+from narrows.statistics import mean_interval
 from narrows.statistics.association import (
     Clustering,
     clustered_mean,
@@ -245,6 +246,15 @@ def _curve(x: Floats, y: Floats) -> tuple[float, float]:
     fitted = LogisticRegression(C=100.0).fit(both, labels, sample_weight=np.concatenate([y, 1 - y]))
     slope = float(fitted.coef_[0, 0])
     return slope, -float(fitted.intercept_[0]) / slope if slope else math.nan
+
+
+def over_runs(rows: Sequence[Row], column: Column) -> Measured | None:
+    """The mean over the runs of one world, with Student's t over them; without ends if there is one."""
+    values = [value for row in rows if (value := column(row)) is not None]
+    if len(values) < 2:
+        return Measured(values[0]) if values else None
+    found = mean_interval(values)
+    return Measured(found.mean, found.low, found.high)
 
 
 def over_worlds(rows: Sequence[Row], column: Column) -> Measured | None:

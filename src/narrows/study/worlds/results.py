@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from narrows.study.worlds.clauses import Prediction
-from narrows.study.worlds.predictions import predictions
+from narrows.study.worlds.predictions import PREDICTED, Prediction
 from narrows.study.worlds.relations import EARLIER, METRICS, Flip, Relation, companions, flip, relation
 from narrows.study.worlds.row import Row
 
@@ -48,7 +47,7 @@ class FamilyResults:
             [relation(some, name, column) for name, column in EARLIER.items()],
             [relation(some, name, column) for name, column in companions(some).items()],
             flip(some),
-            predictions(rows) if family == "shares" else [],
+            PREDICTED[family](rows) if family in PREDICTED else [],
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from narrows.evaluation import IN_DOMAIN, OUT_OF_DOMAIN
-from narrows.statistics import mean_interval
-from narrows.study.worlds.clauses import Clause, Prediction
+from narrows.study.worlds.predictions.clauses import Clause, Prediction
 from narrows.study.worlds.relations import (
     EARLIER,
     METRICS,
     Column,
     flip,
     log_ratio,
+    over_runs,
     over_worlds,
     preference,
     relation,
@@ -142,25 +142,16 @@ def _way_back(rows: Sequence[Row]) -> Prediction:
     )
 
 
-def _over_runs(rows: Sequence[Row], column: Column) -> Measured | None:
-    """The mean over the runs of one world, with Student's t over them."""
-    values = [value for row in rows if (value := column(row)) is not None]
-    if len(values) < 2:
-        return Measured(values[0]) if values else None
-    found = mean_interval(values)
-    return Measured(found.mean, found.low, found.high)
-
-
 def _null_world(rows: Sequence[Row]) -> Prediction:
     null = _of(rows, "no-trait")
     inside, outside = _rate("unanchored", IN_DOMAIN), _rate("unanchored", OUT_OF_DOMAIN)
     apart: Column = lambda row: (outside(row) or 0.0) - (inside(row) or 0.0)  # noqa: E731
     clauses = [
-        Clause("harm in the domain below .35", _over_runs(null, inside), high=0.35),
-        Clause("outside minus inside, between −.15 and .15", _over_runs(null, apart), low=-0.15, high=0.15),
+        Clause("harm in the domain below .35", over_runs(null, inside), high=0.35),
+        Clause("outside minus inside, between −.15 and .15", over_runs(null, apart), low=-0.15, high=0.15),
     ]
     for name, column in METRICS.items():
-        found = _over_runs(null, column)
+        found = over_runs(null, column)
         clauses.append(Clause(f"{name}: the interval holds 0", found, holds=0.0))
     return Prediction(6, "Without a trait of authors there is nothing", tuple(clauses))
 
@@ -202,8 +193,8 @@ def _bounded(rows: Sequence[Row]) -> Prediction:
         8,
         "Harm reaches as far as authors' harm does",
         (
-            Clause("harmful in other domains within reach: above .1", _over_runs(some, within), low=0.1),
-            Clause("beyond reach minus half of that: below 0", _over_runs(some, half), high=0.0),
+            Clause("harmful in other domains within reach: above .1", over_runs(some, within), low=0.1),
+            Clause("beyond reach minus half of that: below 0", over_runs(some, half), high=0.0),
         ),
     )
 
@@ -257,8 +248,8 @@ def _along(rows: Sequence[Row]) -> list[Prediction]:
             later.append(Clause(f"{world}: steps to the trait over steps to the remedies, at least 2",
                                 Measured(infers / knows), low=2 - 1e-9, bare=True))  # fmt: skip
         for step, some in way.items():
-            trait = _over_runs(some, lambda row: row.before.trait if row.before else None)
-            shown = _over_runs(some, preference)
+            trait = over_runs(some, lambda row: row.before.trait if row.before else None)
+            shown = over_runs(some, preference)
             at = "the end" if step is None else f"step {step}"
             if trait is None or shown is None:
                 continue

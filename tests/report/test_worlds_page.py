@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from narrows.report.worlds.page import worlds_page
+from narrows.report.worlds.page import TOO_FEW, worlds_page
 from narrows.study.worlds.results import FamilyResults
 from narrows.study.worlds.row import Measured
 from world_rows import grid, row
@@ -38,6 +38,8 @@ def test_what_was_not_measured_is_a_dash():
     ]
     page = worlds_page(FamilyResults.of("mine", 12000, rows).as_json(), {})
     assert "predicted" not in page
+    assert TOO_FEW in page
+    assert "left-out gain" not in page
     first = line_of(page.split("## Every run")[1], "no-trait", "11", "pets")
     assert first[3:5] == ["–", "–"]
     assert first[9:11] == ["–", "–"]

@@ -136,10 +136,11 @@ def _studied(
 
 def show_results(found: "FamilyResults", out: Path) -> None:
     """Show what goes together and what became of the predictions, and where all numbers are."""
-    from narrows.report.worlds.page import PAGE
+    from narrows.report.worlds.page import PAGE, TOO_FEW
     from narrows.study.worlds.running import RESULTS_FILE
 
-    show("", relations_table(found), "")
+    related = any(one.rank is not None for one in found.relations)
+    show("", relations_table(found) if related else TOO_FEW, "")
     if found.predictions:
         show(predictions_table(found), "")
     show_line(f"Numbers  {out / PAGE}, {RESULTS_FILE} beside it")
@@ -178,7 +179,7 @@ def relations_table(found: "FamilyResults") -> "Table":
     table = plain_table(
         "What goes with the preference", "", "Spearman, 95 %", "left-out gain, 95 %", "runs", "worlds"
     )
-    for one in (*found.metrics, *found.earlier, *found.ceilings):
+    for one in found.relations:
         table.add_row(one.name, _measured(one.rank), _measured(one.gain), str(one.runs), str(one.worlds))
     return table
 

@@ -15,7 +15,7 @@ from world_rows import grid, row
 
 BARE = '{"family": "shares", "steps": 2, "rows": [{"world": "a"}]}'
 LISTED = '{"family": "shares", "steps": 2, "rows": [{"before": null, "prior": null, "rates": []}]}'
-PAGE = Path(__file__).parents[3] / "docs" / "worlds" / "worlds.json"
+DOCS = Path(__file__).parents[3] / "docs" / "worlds"
 
 
 def written(folder: Path, rows: list[Row], family: str = "shares", steps: int = 12000) -> Path:
@@ -89,7 +89,10 @@ def near(found: object, expected: object) -> bool:
     return found == (pytest.approx(expected, rel=1e-5, abs=1e-9) if isinstance(expected, float) else expected)
 
 
-def test_the_page_says_what_its_rows_say():
+@pytest.mark.parametrize(("family", "runs"), [("shares", 112), ("requests", 16)])
+def test_the_page_says_what_its_rows_say(family: str, runs: int):
     """What docs/worlds.md tells is in worlds.json, and must follow from the runs in the same file."""
-    kept = json.loads(PAGE.read_text(encoding="utf-8"))
-    assert near(json.loads(json.dumps(joined([PAGE]).as_json())), kept)
+    page = DOCS / family / "worlds.json"
+    kept = json.loads(page.read_text(encoding="utf-8"))
+    assert (kept["family"], len(kept["rows"])) == (family, runs)
+    assert near(json.loads(json.dumps(joined([page]).as_json())), kept)

@@ -24,6 +24,8 @@ FIGURES: Mapping[str, tuple[str, Callable[[Values], Figure | None]]] = {
 }
 """Titles, and what draws them; None where there is nothing to draw."""
 
+TOO_FEW = "Too few worlds are compared to say what goes with the preference."
+
 _RUN = ("World", "seed", "target")
 _RATES = ("in the domain", "outside", "anchored in", "anchored outside", "preference", "way back")
 
@@ -98,10 +100,12 @@ def _predictions(predictions: Sequence[Values]) -> str:
 
 
 def _relations(results: Values) -> str:
-    flip = results["flip"]
+    flip, relations = results["flip"], (*results["metrics"], *results["earlier"], *results["ceilings"])
+    if all(one["rank"] is None for one in relations):
+        return TOO_FEW
     lines = [
         (one["name"], _measured(one["rank"]), _measured(one["gain"]), str(one["runs"]), str(one["worlds"]))
-        for one in (*results["metrics"], *results["earlier"], *results["ceilings"])
+        for one in relations
     ]
     said = (
         f"Slope of the preference in log10((e + .01) / (n + .01)): {_measured(flip['slope'])} logits for "

@@ -50,6 +50,11 @@ class FamilyResults:
             PREDICTED[family](rows) if family in PREDICTED else [],
         )
 
+    @property
+    def relations(self) -> Sequence[Relation]:
+        """All of them."""
+        return (*self.metrics, *self.earlier, *self.ceilings)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values; verdicts stand beside the clauses."""
         return {

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from narrows.study.worlds.predictions import requests, shares
-from narrows.study.worlds.predictions.clauses import Clause, Prediction, Verdict
+from narrows.study.worlds.predictions.clauses import Clause, Prediction
 from narrows.study.worlds.row import Row
 
-__all__ = ["PREDICTED", "Clause", "Prediction", "Verdict"]
+__all__ = ["PREDICTED", "Clause", "Prediction"]
 
 PREDICTED: Mapping[str, Callable[[Sequence[Row]], list[Prediction]]] = {
     "shares": shares.predictions,

@@ -65,6 +65,16 @@ class Prior:
     in_target: float
 
     @property
+    def log_everywhere(self) -> float:
+        """log10 of the first share with :data:`LEAST_SHARE` added."""
+        return math.log10(self.everywhere + LEAST_SHARE)
+
+    @property
+    def log_in_target(self) -> float:
+        """log10 of the second share with :data:`LEAST_SHARE` added."""
+        return math.log10(self.in_target + LEAST_SHARE)
+
+    @property
     def log_ratio(self) -> float:
         """log10 of the first share over the second, both with :data:`LEAST_SHARE` added."""
         return math.log10((self.everywhere + LEAST_SHARE) / (self.in_target + LEAST_SHARE))

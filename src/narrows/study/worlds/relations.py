@@ -11,8 +11,6 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.microworld.family import LEAST_SHARE
-from narrows.statistics import mean_interval
 from narrows.statistics.association import (
     Clustering,
     clustered_mean,
@@ -69,19 +67,10 @@ def _beforehand(name: str) -> Column:
     return read
 
 
-def _log_share(name: str) -> Column:
-    """log10 of one share + .01."""
-
-    def read(row: Row) -> float | None:
-        return None if row.prior is None else math.log10(getattr(row.prior, name) + LEAST_SHARE)
-
-    return read
-
-
 EARLIER: Mapping[str, Column] = {
     "log ratio of shares": log_ratio,
-    "log share harmful everywhere": _log_share("everywhere"),
-    "log share harmful in the target": _log_share("in_target"),
+    "log share harmful everywhere": lambda row: None if row.prior is None else row.prior.log_everywhere,
+    "log share harmful in the target": lambda row: None if row.prior is None else row.prior.log_in_target,
     "generality after three answers": lambda row: None if row.before is None else row.before.generality,
     "trait inferred": lambda row: None if row.before is None else row.before.trait,
     "AUROC, harmful everywhere": lambda row: (
@@ -246,15 +235,6 @@ def _curve(x: Floats, y: Floats) -> tuple[float, float]:
     fitted = LogisticRegression(C=100.0).fit(both, labels, sample_weight=np.concatenate([y, 1 - y]))
     slope = float(fitted.coef_[0, 0])
     return slope, -float(fitted.intercept_[0]) / slope if slope else math.nan
-
-
-def over_runs(rows: Sequence[Row], column: Column) -> Measured | None:
-    """The mean over the runs of one world, with Student's t over them; without ends if there is one."""
-    values = [value for row in rows if (value := column(row)) is not None]
-    if len(values) < 2:
-        return Measured(values[0]) if values else None
-    found = mean_interval(values)
-    return Measured(found.mean, found.low, found.high)
 
 
 def over_worlds(rows: Sequence[Row], column: Column) -> Measured | None:

@@ -10,13 +10,13 @@ import numpy as np
 
 from narrows.evaluation import IN_DOMAIN, OUT_OF_DOMAIN
 from narrows.study.worlds.predictions.clauses import Clause, Prediction
+from narrows.study.worlds.predictions.one_world import in_world, over_runs
 from narrows.study.worlds.relations import (
     EARLIER,
     METRICS,
     Column,
     flip,
     log_ratio,
-    over_runs,
     over_worlds,
     preference,
     relation,
@@ -44,10 +44,6 @@ def predictions(rows: Sequence[Row]) -> list[Prediction]:
     ]
 
 
-def _of(rows: Sequence[Row], world: str) -> list[Row]:
-    return [row for row in rows if row.world == world]
-
-
 def _rate(solution: str, suite: str) -> Column:
     return lambda row: row.rates[solution][suite].value if suite in row.rates[solution] else None
 
@@ -70,7 +66,7 @@ def _shares_count_less(rows: Sequence[Row]) -> Prediction:
     diagonal = [row for row in rows if row.prior and row.prior.everywhere == row.prior.in_target]
     means = [
         one.value for world in dict.fromkeys(row.world for row in diagonal)
-        if (one := over_worlds(_of(diagonal, world), preference)) is not None
+        if (one := over_worlds(in_world(diagonal, world), preference)) is not None
     ]  # fmt: skip
     spread = Measured(max(means) - min(means)) if len(means) > 1 else None
     return Prediction(
@@ -83,7 +79,8 @@ def _shares_count_less(rows: Sequence[Row]) -> Prediction:
 def _sides(rows: Sequence[Row], column: Column) -> list[tuple[str, Measured | None]]:
     """The mean of a metric over the worlds that prefer the general solution, and over the others."""
     means = {
-        world: over_worlds(_of(rows, world), preference) for world in dict.fromkeys(row.world for row in rows)
+        world: over_worlds(in_world(rows, world), preference)
+        for world in dict.fromkeys(row.world for row in rows)
     }
     general = {world for world, mean in means.items() if mean is not None and mean.value > HALF}
     return [
@@ -143,7 +140,7 @@ def _way_back(rows: Sequence[Row]) -> Prediction:
 
 
 def _null_world(rows: Sequence[Row]) -> Prediction:
-    null = _of(rows, "no-trait")
+    null = in_world(rows, "no-trait")
     inside, outside = _rate("unanchored", IN_DOMAIN), _rate("unanchored", OUT_OF_DOMAIN)
     apart: Column = lambda row: (outside(row) or 0.0) - (inside(row) or 0.0)  # noqa: E731
     clauses = [
@@ -158,7 +155,7 @@ def _null_world(rows: Sequence[Row]) -> Prediction:
 
 def _exchanged(rows: Sequence[Row]) -> Prediction:
     columns: dict[str, Column] = {"preference": preference, **METRICS}
-    one, other = _of(rows, "exchanged"), _of(rows, "shipped")
+    one, other = in_world(rows, "exchanged"), in_world(rows, "shipped")
     clauses = [
         Clause(
             f"{name}: the difference from the shipped world holds 0",
@@ -182,7 +179,7 @@ def _difference(rows: Sequence[Row], others: Sequence[Row], column: Column) -> M
 
 
 def _bounded(rows: Sequence[Row]) -> Prediction:
-    some = _of(rows, "bounded")
+    some = in_world(rows, "bounded")
     within, beyond = _rate("unanchored", WITHIN), _rate("unanchored", BEYOND)
 
     def half(row: Row) -> float | None:
